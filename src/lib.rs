@@ -1,0 +1,14 @@
+//! An FTP-aware firewall and NAT gateway.
+//!
+//! The core ([`ftp`], [`policy`], [`pinhole`], [`session`]) has no socket, clock, randomness, file or
+//! async: events and the time go in, outputs come out. The shells around it ([`proxy`], [`firewall`],
+//! [`audit`], [`telemetry`], [`config`], [`cli`]) are thin. Imports only run down this list; a test
+//! holds them to it. `docs/architecture.md` has the picture.
+
+pub mod addr;
+pub mod ftp;
+pub mod ids;
+pub mod pinhole;
+pub mod policy;
+pub mod reason;
+pub mod time;

@@ -1,0 +1,168 @@
+//! Why: the stable kebab-case codes that stand in audit records, metrics and documentation.
+
+use std::fmt;
+
+/// Makes the enum, its list and its codes from one table.
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal,)+) => {
+        /// Why something was denied, cut or ended. Each has one heading in `docs/audit.md`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the documentation.
+            pub const ALL: &'static [Reason] = &[$(Reason::$name,)+];
+
+            /// The code: stable, kebab-case.
+            pub const fn code(self) -> &'static str {
+                match self {
+                    $(Reason::$name => $code,)+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    // Pinholes that were denied.
+    /// PORT or EPRT named an address that is not the client's (bounce attack, RFC 2577 section 3).
+    ForeignAddress = "foreign-address",
+    /// The port is below 1024.
+    PortNotAllowed = "port-not-allowed",
+    /// The address or port text is not what RFC 959 or RFC 2428 define, or could be read in two ways.
+    BadHostPort = "bad-host-port",
+    /// EPRT or EPSV named a family other than that of the control connection.
+    AddressFamily = "address-family",
+    /// The client sent EPSV ALL and then another set-up command (RFC 2428 section 4).
+    EpsvAll = "epsv-all",
+    /// The client has not logged in.
+    LoginRequired = "login-required",
+    /// The service has `active: deny`.
+    ActiveDenied = "active-denied",
+    /// A transfer command came without PASV, EPSV, PORT or EPRT before it.
+    NoSetup = "no-setup",
+    /// Every port of the range is taken by a pinhole for the same pair of addresses.
+    NoFreePort = "no-free-port",
+    /// The session has as many pinholes as a session may have.
+    PinholeLimit = "pinhole-limit",
+    /// The firewall backend could not open the pinhole.
+    FirewallFailed = "firewall-failed",
+    /// The audit sink cannot take records, so nothing is opened.
+    AuditUnavailable = "audit-unavailable",
+    /// The server's reply to PASV or EPSV holds no port that can be read in one way only.
+    BadPassiveReply = "bad-passive-reply",
+    /// The server announced a port outside `server_ports`.
+    ServerPort = "server-port",
+    /// The server's 227 names an address that is not the server's.
+    ServerAddress = "server-address",
+
+    // Pinholes that ended.
+    /// A pending pinhole gave way to the client's next set-up command.
+    NewSetup = "new-setup",
+    /// ABOR closed a pending pinhole or cut a transfer.
+    Aborted = "aborted",
+    /// AUTH closed a pending pinhole.
+    Authentication = "authentication",
+    /// REIN closed a pending pinhole.
+    Reinitialized = "reinitialized",
+    /// The server refused PORT or EPRT, or the transfer.
+    RefusedByServer = "refused-by-server",
+    /// The session ended while the pinhole was pending.
+    SessionEnded = "session-ended",
+    /// No connection, or no transfer command, came within `timeouts.pinhole`.
+    PinholeTimeout = "pinhole-timeout",
+    /// The gateway could not connect to the other side of the data connection.
+    DialFailed = "dial-failed",
+    /// No byte moved for `timeouts.data_idle`.
+    DataIdle = "data-idle",
+    /// Payload came against the direction of the transfer (tunnel, `data_direction: enforce`).
+    WrongDirection = "wrong-direction",
+    /// One end reset the data connection.
+    DataReset = "data-reset",
+
+    // Commands that were denied.
+    /// The preset does not hold the command.
+    Preset = "preset",
+    /// The verb is not in the registry of RFC 5797 or its extensions.
+    UnknownCommand = "unknown-command",
+    /// The gateway does not do what the command asks for (LPRT, LPSV, options of EPSV).
+    NotSupported = "not-supported",
+    /// The service has `tls: {mode: deny}`.
+    TlsDenied = "tls-denied",
+
+    // Violations.
+    /// A line, or a multi-line reply, is longer than the limit.
+    LineTooLong = "line-too-long",
+    /// A line ended with LF without CR.
+    BareLf = "bare-lf",
+    /// CR without LF inside a line.
+    BareCr = "bare-cr",
+    /// NUL inside a line.
+    NulByte = "nul-byte",
+    /// A Telnet command inside a line, or one that the gateway does not know.
+    Telnet = "telnet",
+    /// The line is not a command: no verb of letters, or an argument where none may be.
+    BadCommand = "bad-command",
+    /// The peer speaks HTTP, TLS or something else that is not FTP.
+    NotFtp = "not-ftp",
+    /// The server sent a line that is not a reply.
+    BadReply = "bad-reply",
+    /// A line inside a multi-line reply looks like another reply (VU#288905).
+    ReplyInBlock = "reply-in-block",
+    /// The server replied though no command was pending, or gave a second preliminary reply.
+    UnsolicitedReply = "unsolicited-reply",
+    /// Someone other than the expected peer connected to a pinhole's port.
+    Stranger = "stranger",
+    /// The expected peer connected twice; the second connection was cut.
+    SecondConnection = "second-connection",
+
+    // Sessions that ended.
+    /// The client said QUIT.
+    Quit = "quit",
+    /// The client closed the control connection.
+    ClientClosed = "client-closed",
+    /// The server closed the control connection or replied 421.
+    ServerClosed = "server-closed",
+    /// No login within `timeouts.login`.
+    LoginTimeout = "login-timeout",
+    /// No command within `timeouts.idle`.
+    IdleTimeout = "idle-timeout",
+    /// More violations than `limits.violations`.
+    TooManyViolations = "too-many-violations",
+    /// More refused logins than `limits.login_failures`.
+    TooManyLogins = "too-many-logins",
+    /// The server could not be reached.
+    UpstreamUnreachable = "upstream-unreachable",
+    /// The server did not greet in time.
+    UpstreamSilent = "upstream-silent",
+    /// The client's address is not in `clients`.
+    ClientNotAllowed = "client-not-allowed",
+    /// `limits.sessions` is reached.
+    SessionLimit = "session-limit",
+    /// `limits.sessions_per_client` is reached.
+    ClientSessionLimit = "client-session-limit",
+    /// The gateway is stopping.
+    Draining = "draining",
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_kebab_case_and_unique() {
+        let codes: HashSet<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+        assert_eq!(codes.len(), Reason::ALL.len());
+        assert!(codes.iter().all(|code| code.chars().all(|c| c.is_ascii_lowercase() || c == '-')));
+    }
+}
