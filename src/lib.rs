@@ -11,4 +11,5 @@ pub mod ids;
 pub mod pinhole;
 pub mod policy;
 pub mod reason;
+pub mod session;
 pub mod time;

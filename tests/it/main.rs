@@ -1,0 +1,18 @@
+//! Tests of the library and the program, a module per topic.
+
+// Whatever a test unwraps or indexes fails that test, helpers included.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+
+mod abort;
+mod attacks;
+mod audit_events;
+mod cuts;
+mod families;
+mod fuzz_smoke;
+mod life;
+mod login;
+mod model;
+mod pair;
+mod pipelining;
+mod properties;
+mod transfers;
