@@ -6,6 +6,7 @@
 //! holds them to it. `docs/architecture.md` has the picture.
 
 pub mod addr;
+pub mod config;
 pub mod ftp;
 pub mod ids;
 pub mod pinhole;

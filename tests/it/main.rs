@@ -6,6 +6,7 @@
 mod abort;
 mod attacks;
 mod audit_events;
+mod config;
 mod cuts;
 mod families;
 mod fuzz_smoke;

@@ -1,0 +1,147 @@
+//! The `services:` section.
+
+use std::sync::Arc;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::conflicts::{self, Addresses};
+use super::model::Service;
+use super::reader::{Located, Section, Value};
+use super::value;
+use super::words::{ACTIVE, ACTIVE_SOURCE_PORT, DATA_DIRECTION, PRESET, SERVER_ADDRESS, TOLERATE, YES_NO};
+use crate::addr::{PortRange, PortSet};
+use crate::policy::{Limits, Policy, Timeouts, Tolerances};
+
+/// Reads every service, and checks them against each other.
+pub(super) fn read_all(top: &mut Section) -> Vec<Service> {
+    let Some(section) = top.value("services") else {
+        top.missing("services", SERVICES);
+        return Vec::new();
+    };
+    let Some(section) = section.section() else { return Vec::new() };
+    let entries = section.entries();
+    if entries.is_empty() {
+        section.here().refuse(&format!("is empty (allowed: {SERVICES})"));
+    }
+    let read = entries.into_iter().filter_map(|(name, value)| read(name, value));
+    let (services, addresses): (Vec<_>, Vec<_>) = read.unzip();
+    conflicts::refuse(&addresses);
+    services
+}
+
+fn read<'a>(name: &str, value: Value<'a>) -> Option<(Service, Addresses<'a>)> {
+    if let Err(problem) = value::service_name().read(name) {
+        let allowed = value::service_name();
+        value.here().refuse(&format!("{problem} of a service (allowed: {})", allowed.allowed()));
+    }
+    let mut section = value.section()?;
+    placement(&mut section);
+    let addresses = Addresses {
+        listen: section.require_list("listen", &value::listen_address()),
+        upstream: section.require_list("upstream", &value::upstream_address()),
+    };
+    let clients = section.list("clients", &value::network());
+    let policy = policy(&mut section);
+    section.finish();
+    let service = Service {
+        name: name.into(),
+        listen: values(&addresses.listen),
+        upstream: values(&addresses.upstream),
+        clients: clients.map_or_else(everyone, |clients| values(&clients)),
+        policy: Arc::new(policy),
+    };
+    Some((service, addresses))
+}
+
+/// What this version knows one way to do: that way may be written, the others are refused by name.
+fn placement(section: &mut Section) {
+    section.set("role", &mut (), value::only("reverse", &["forward"]));
+    section.set("intercept", &mut (), value::only("listen", &["redirect", "tproxy"]));
+    section.set("source", &mut (), value::only("gateway", &["client"]));
+    section.set("data_path", &mut (), value::only("relay", &["nftables"]));
+    section.unavailable(&["servers", "outside_address"]);
+    let Some(mut tls) = section.section("tls") else { return };
+    // The other keys belong to the modes that are refused: naming them too would only distract.
+    if tls.require("mode", value::only("deny", &["terminate", "blind"])).is_some() {
+        tls.finish();
+    }
+}
+
+fn policy(section: &mut Section) -> Policy {
+    let mut policy = Policy::default();
+    section.set("advertise", &mut policy.advertise, value::advertised_address());
+    ports(section, "passive_ports", &mut policy.passive_ports);
+    ports(section, "active_ports", &mut policy.active_ports);
+    ports(section, "server_ports", &mut policy.server_ports);
+    section.set("server_address", &mut policy.server_address, value::word(SERVER_ADDRESS));
+    section.set("active", &mut policy.active, value::word(ACTIVE));
+    section.set("active_source_port", &mut policy.active_source_port, value::word(ACTIVE_SOURCE_PORT));
+    section.set("data_direction", &mut policy.enforce_direction, value::word(DATA_DIRECTION));
+    section.set("require_login", &mut policy.require_login, value::word(YES_NO));
+    section.set("preset", &mut policy.preset, value::word(PRESET));
+    tolerate(section, &mut policy.tolerate);
+    if let Some(limits) = section.section("limits") {
+        read_limits(limits, &mut policy.limits);
+    }
+    if let Some(timeouts) = section.section("timeouts") {
+        read_timeouts(timeouts, &mut policy.timeouts);
+    }
+    policy
+}
+
+fn ports(section: &mut Section, key: &'static str, into: &mut PortSet) {
+    let Some(ranges) = section.list(key, &value::ports()) else { return };
+    match PortSet::new(values(&ranges)) {
+        Some(set) => *into = set,
+        None => refuse_shared_ports(&ranges),
+    }
+}
+
+fn refuse_shared_ports(ranges: &[Located<PortRange>]) {
+    for (index, later) in ranges.iter().enumerate() {
+        let shares = |earlier: &&Located<_>| PortSet::new(vec![earlier.value, later.value]).is_none();
+        if let Some(earlier) = ranges.iter().take(index).find(shares) {
+            let (later_ports, earlier_ports) = (later.value, earlier.value);
+            let problem = format!("{later_ports} and {earlier_ports} share ports (allowed: each port once)");
+            later.here.refuse(&problem);
+        }
+    }
+}
+
+fn tolerate(section: &mut Section, into: &mut Tolerances) {
+    let Some(value) = section.value("tolerate") else { return };
+    for tolerance in value.items().iter().filter_map(|item| item.read(&value::word(TOLERATE))) {
+        *tolerance.switch(into) = true;
+    }
+}
+
+fn read_limits(mut section: Section, into: &mut Limits) {
+    section.set("sessions", &mut into.sessions, value::integer(1..=1_000_000));
+    section.set("sessions_per_client", &mut into.sessions_per_client, value::integer(1..=1_000_000));
+    section.set("line_bytes", &mut into.line_bytes, value::bytes(512..=65_536));
+    section.set("pending_commands", &mut into.pending_commands, value::integer(1..=1000));
+    section.set("reply_lines", &mut into.reply_lines, value::integer(1..=10_000));
+    section.set("violations", &mut into.violations, value::integer(0..=1000));
+    section.set("login_failures", &mut into.login_failures, value::integer(1..=1000));
+    section.finish();
+}
+
+fn read_timeouts(mut section: Section, into: &mut Timeouts) {
+    section.set("login", &mut into.login, value::duration());
+    section.set("idle", &mut into.idle, value::duration());
+    section.set("pinhole", &mut into.pinhole, value::duration());
+    section.set("data_idle", &mut into.data_idle, value::duration());
+    section.set("connect", &mut into.connect, value::duration());
+    section.set("drain", &mut into.drain, value::duration());
+    section.finish();
+}
+
+fn values<T: Clone>(located: &[Located<T>]) -> Vec<T> {
+    located.iter().map(|located| located.value.clone()).collect()
+}
+
+fn everyone() -> Vec<IpNet> {
+    vec![IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())]
+}
+
+const SERVICES: &str = "a name and its keys for each service, at least one";

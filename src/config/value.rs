@@ -1,0 +1,271 @@
+//! The kinds of values in a rules file: how each is written, and what to tell who wrote it otherwise.
+//!
+//! Numbers are read strictly: no sign, no leading zero, no blank, so that nobody reads them differently.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::words::Words;
+use crate::addr::PortRange;
+
+/// A kind of value.
+pub(super) struct Kind<T> {
+    allowed: String,
+    read: Box<Reading<T>>,
+}
+
+/// A text's value, or what is wrong with it.
+type Reading<T> = dyn Fn(&str) -> Result<T, &'static str>;
+
+impl<T> Kind<T> {
+    fn new(allowed: impl Into<String>, read: impl Fn(&str) -> Result<T, &'static str> + 'static) -> Self {
+        Self { allowed: allowed.into(), read: Box::new(read) }
+    }
+
+    /// What may be written.
+    pub(super) fn allowed(&self) -> &str {
+        &self.allowed
+    }
+
+    /// The value of `text`, or what is wrong with it, as the end of a sentence that begins with it.
+    pub(super) fn read(&self, text: &str) -> Result<T, &'static str> {
+        (self.read)(text)
+    }
+}
+
+/// One of `words`.
+pub(super) fn word<T: Copy + PartialEq + 'static>(words: Words<T>) -> Kind<T> {
+    let allowed: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+    Kind::new(allowed.join(", "), move |text| {
+        let found = words.iter().find(|(word, _)| *word == text);
+        found.map(|(_, value)| *value).ok_or("is not known here")
+    })
+}
+
+/// Only `word`; `later` are the words that a later version will know.
+pub(super) fn only(word: &'static str, later: &'static [&'static str]) -> Kind<()> {
+    Kind::new(word, move |text| match text {
+        text if text == word => Ok(()),
+        text if later.contains(&text) => Err("is not available in this version"),
+        _ => Err("is not known here"),
+    })
+}
+
+/// Only `word`; whatever else one may write is for a later version.
+pub(super) fn for_now(word: &'static str) -> Kind<()> {
+    Kind::new(word, move |text| if text == word { Ok(()) } else { Err("is not available in this version") })
+}
+
+/// Where clients connect.
+pub(super) fn listen_address() -> Kind<SocketAddr> {
+    Kind::new(SOCKET_ADDRESS, |text| {
+        let addr = socket_address(text)?;
+        if addr.ip().is_multicast() { Err("is a multicast address") } else { Ok(addr) }
+    })
+}
+
+/// A server.
+pub(super) fn upstream_address() -> Kind<SocketAddr> {
+    Kind::new(SOCKET_ADDRESS, |text| {
+        let addr = socket_address(text)?;
+        let dialled = !addr.ip().is_multicast() && !addr.ip().is_unspecified();
+        if dialled { Ok(addr) } else { Err("is not an address of one server") }
+    })
+}
+
+fn socket_address(text: &str) -> Result<SocketAddr, &'static str> {
+    let addr: SocketAddr = text.parse().map_err(|_| "is not an address with a port")?;
+    match addr.ip().to_canonical() {
+        _ if addr.port() == 0 => Err("has port 0"),
+        IpAddr::V4(_) if addr.is_ipv6() => Err("is an IPv4 address written as IPv6"),
+        _ => Ok(addr),
+    }
+}
+
+/// A network; an address alone is a network of one.
+pub(super) fn network() -> Kind<IpNet> {
+    Kind::new("ADDRESS/PREFIX like 10.0.0.0/8 or \"::/0\", an address, or a list of them", |text| {
+        let alone = text.parse::<IpAddr>().map(IpNet::from);
+        let network = alone.or_else(|_| text.parse::<IpNet>()).map_err(|_| "is not a network")?;
+        if network.trunc() == network { Ok(network) } else { Err("has bits set behind its prefix") }
+    })
+}
+
+/// The address written into a 227.
+pub(super) fn advertised_address() -> Kind<Option<Ipv4Addr>> {
+    Kind::new("the IPv4 address of one host", |text| {
+        let addr: Ipv4Addr = text.parse().map_err(|_| "is not an IPv4 address")?;
+        // 0.0.0.0/8 means this network (RFC 1122), 224.0.0.0 and above means many hosts or none.
+        let [first, ..] = addr.octets();
+        if (1..224).contains(&first) { Ok(Some(addr)) } else { Err("is not the address of one host") }
+    })
+}
+
+/// A port or a range of ports.
+pub(super) fn ports() -> Kind<PortRange> {
+    Kind::new("1-65535; a range low-high, or a list of them", |text| match text.split_once('-') {
+        None => {
+            let port = port(text).ok_or("is not a port")?;
+            PortRange::new(port, port).ok_or("is not a port")
+        }
+        Some((low, high)) => {
+            let (low, high) = port(low).zip(port(high)).ok_or("is not a range of ports")?;
+            PortRange::new(low, high).ok_or("is a range that runs backwards")
+        }
+    })
+}
+
+fn port(text: &str) -> Option<u16> {
+    digits(text).and_then(|number| u16::try_from(number).ok()).filter(|port| *port != 0)
+}
+
+/// A whole number.
+pub(super) fn integer<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> Kind<T> {
+    Kind::new(format!("{}-{}", range.start(), range.end()), move |text| {
+        bounded(digits(text).ok_or("is not a whole number")?, &range)
+    })
+}
+
+/// A number of bytes.
+pub(super) fn bytes<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> Kind<T> {
+    let allowed = format!("{}-{} bytes, like 4096 or 4KiB", range.start(), range.end());
+    Kind::new(allowed, move |text| {
+        let unit = [("KiB", 1 << 10), ("MiB", 1 << 20)];
+        let split = unit.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
+        let (number, unit) = split.unwrap_or((text, 1));
+        let number = digits(number).ok_or("is not a number of bytes")?;
+        bounded(number.saturating_mul(unit), &range)
+    })
+}
+
+fn bounded<T: TryFrom<u64>>(number: u64, range: &RangeInclusive<u64>) -> Result<T, &'static str> {
+    let inside = Some(number).filter(|number| range.contains(number));
+    inside.and_then(|number| T::try_from(number).ok()).ok_or("is out of range")
+}
+
+/// A time, from 1 ms to 365 days: bounded, so that adding it to a clock cannot overflow.
+pub(super) fn duration() -> Kind<Duration> {
+    Kind::new("1ms-365d, like 500ms 30s 5m 2h 1d", |text| {
+        let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or("is a time without a unit")?;
+        let (number, unit) = text.split_at(unit_at);
+        let unit = UNITS.iter().find(|(name, _)| *name == unit).ok_or("is not a time")?;
+        let millis = digits(number).ok_or("is not a time")?.saturating_mul(unit.1);
+        bounded(millis, &(1..=365 * 24 * 3_600_000)).map(Duration::from_millis)
+    })
+}
+
+/// `time` as [`duration`] reads it, in the largest unit that it holds twice: `60s`, `15m`.
+pub(super) fn duration_text(time: Duration) -> String {
+    let millis = time.as_millis();
+    let fits = |size: u128| millis.is_multiple_of(size) && (millis >= 2 * size || size == 1000);
+    let unit = UNITS.iter().find(|(_, size)| fits(u128::from(*size)));
+    unit.map_or_else(|| format!("{millis}ms"), |(name, size)| format!("{}{name}", millis / u128::from(*size)))
+}
+
+/// A path in the file system.
+pub(super) fn file_path() -> Kind<PathBuf> {
+    Kind::new("a path without control characters", |text| {
+        let valid = !text.is_empty() && !text.chars().any(char::is_control);
+        if valid { Ok(PathBuf::from(text)) } else { Err("is not a path") }
+    })
+}
+
+/// The name of a service.
+pub(super) fn service_name() -> Kind<()> {
+    Kind::new("1-32 of a-z 0-9 - _", |text| {
+        let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        let valid = (1..=32).contains(&text.len()) && text.chars().all(letter);
+        if valid { Ok(()) } else { Err("is not a name") }
+    })
+}
+
+/// A decimal number as one would write it; above `u64` it is `u64::MAX`, which no range here holds.
+fn digits(text: &str) -> Option<u64> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    (plain && !text.is_empty()).then(|| text.parse().unwrap_or(u64::MAX))
+}
+
+const SOCKET_ADDRESS: &str = "ADDRESS:PORT or \"[IPV6]:PORT\", port 1-65535, or a list of them";
+
+/// Units of time in milliseconds, the largest first.
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn assert_refused<T: std::fmt::Debug>(kind: Kind<T>, texts: &[&str]) {
+        for text in texts {
+            assert!(kind.read(text).is_err(), "{text} was read as {:?}", kind.read(text));
+        }
+    }
+
+    #[test]
+    fn times_are_read_in_every_unit_and_never_zero() {
+        let read = |text| duration().read(text).map(|time| time.as_millis());
+        assert_eq!(
+            ["500ms", "30s", "5m", "2h", "1d"].map(read),
+            [Ok(500), Ok(30_000), Ok(300_000), Ok(7_200_000), Ok(86_400_000)]
+        );
+        assert_refused(
+            duration(),
+            &["", "0s", "5", "s", "05s", "+5s", "-5s", "5 s", "1.5s", "5S", "366d", "5ss"],
+        );
+        assert_refused(duration(), &["99999999999999999999d", "18446744073709551615ms"]);
+    }
+
+    #[test]
+    fn a_time_is_written_as_it_is_read() {
+        for text in ["1ms", "1500ms", "1s", "60s", "90s", "2m", "15m", "60m", "2h", "24h", "365d"] {
+            assert_eq!(duration_text(duration().read(text).unwrap()), text);
+        }
+        assert_eq!(duration_text(Duration::from_secs(3600)), "60m");
+    }
+
+    #[test]
+    fn numbers_that_could_be_read_differently_are_refused() {
+        assert_refused(
+            integer::<u32>(1..=100),
+            &["", "0", "101", "+1", "-1", "007", "1e1", "0x1", "1_0", " 1"],
+        );
+        assert_refused(
+            ports(),
+            &["0", "65536", "65558", "+1", "007", "1-", "-1", "1 - 2", "1-2-3", "5-4", "0-5"],
+        );
+        assert_refused(bytes::<usize>(512..=65_536), &["64kB", "0.5KiB", "65KiB", "1MiB", "KiB", "4 KiB"]);
+        assert_eq!(bytes::<usize>(512..=65_536).read("64KiB"), Ok(65_536));
+    }
+
+    #[test]
+    fn addresses_that_name_no_single_host_are_refused() {
+        assert_refused(
+            advertised_address(),
+            &["0.0.0.0", "0.1.2.3", "224.0.0.1", "255.255.255.255", "::1", "host"],
+        );
+        assert_refused(
+            upstream_address(),
+            &["0.0.0.0:21", "[::]:21", "224.0.0.1:21", "10.0.0.1", "10.0.0.1:0"],
+        );
+        assert_refused(
+            listen_address(),
+            &["localhost:21", "[::ffff:10.0.0.1]:21", "[ff02::1]:21", ":21", "21"],
+        );
+    }
+
+    #[test]
+    fn a_network_names_its_prefix_exactly() {
+        assert_eq!(network().read("10.0.0.5").unwrap().to_string(), "10.0.0.5/32");
+        assert_refused(network(), &["10.0.0.5/24", "10.0.0.0/33", "10.0.0/8", "all"]);
+    }
+
+    #[test]
+    fn a_service_name_is_short_and_plain() {
+        assert_refused(service_name(), &["", "Warehouse", "a.b", "a b", "ä", &"a".repeat(33)]);
+        assert_eq!(service_name().read("ftp-1_a"), Ok(()));
+    }
+}

@@ -1,0 +1,316 @@
+//! Rules files as an administrator meets them: the examples, the defaults, the messages, the reference.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ftp_pinhole::config::{Config, ConfigErrors, Gateway, MAX_FILE_BYTES};
+use ftp_pinhole::policy::Policy;
+use marked_yaml::Node;
+
+const MINIMAL: &str = "version: 1\nservices: {a: {listen: 192.0.2.1:21, upstream: 10.0.0.5:21}}\n";
+
+/// Every key, with another value than its default wherever there is another.
+pub(crate) const EVERY_KEY: &str = r#"
+version: 1
+gateway:
+  admin_socket: none
+  audit: {file: "/var/log/an \"odd\" \\ name: #1"}
+  log: {level: trace, format: json}
+services:
+  warehouse:
+    role: reverse
+    intercept: listen
+    source: gateway
+    listen: ["203.0.113.10:21", "[2001:db8::10]:21"]
+    upstream: [10.0.0.5:21, "[fd00::5]:21"]
+    clients: [198.51.100.0/24, 192.0.2.7, "2001:db8:1::/48"]
+    advertise: 203.0.113.11
+    passive_ports: [50000-50999, 51500]
+    active_ports: [40000-40009, 20]
+    server_ports: 30000-30099
+    server_address: deny
+    data_path: relay
+    active: allow
+    active_source_port: 20
+    data_direction: any
+    require_login: false
+    preset: any
+    tolerate: [unpadded-multiline, bare-lf, reused-port]
+    tls: {mode: deny}
+    limits: {sessions: 1, sessions_per_client: 2, line_bytes: 64KiB, pending_commands: 3, reply_lines: 4,
+             violations: 0, login_failures: 6}
+    timeouts: {login: 500ms, idle: 2h, pinhole: 1d, data_idle: 90s, connect: 1s, drain: 5m}
+  -x_1:
+    listen: 203.0.113.10:2121
+    upstream: 10.0.0.6:21
+    preset: ro
+"#;
+
+pub(crate) fn parse(text: &str) -> Config {
+    Config::parse("rules.yaml", text).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn errors(text: &str) -> String {
+    Config::parse("rules.yaml", text).unwrap_err().to_string()
+}
+
+/// The errors of a service with the keys `more` (lines of one indentation), its position left out.
+fn service_errors(more: &str) -> String {
+    let keys: String = more.lines().map(|line| format!("    {line}\n")).collect();
+    let text =
+        format!("version: 1\nservices:\n  a:\n    listen: 192.0.2.1:21\n    upstream: 10.0.0.5:21\n{keys}");
+    let errors = errors(&text);
+    let texts = errors.lines().map(|line| line.splitn(4, ':').last().unwrap().trim());
+    texts.collect::<Vec<_>>().join("\n")
+}
+
+fn file(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn examples() -> Vec<PathBuf> {
+    let entries = fs::read_dir(file("rules")).unwrap().map(|entry| entry.unwrap().path());
+    let examples: Vec<_> = entries.filter(|path| path.extension().is_some_and(|ext| ext == "yaml")).collect();
+    assert!(examples.len() >= 2, "rules/ lost its examples");
+    examples
+}
+
+#[test]
+fn every_example_is_valid_and_prints_to_itself() {
+    for path in examples() {
+        let config = Config::load(&path).unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(parse(&config.to_yaml()), config, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_file_with_the_required_keys_alone_has_every_default() {
+    let config = parse(MINIMAL);
+    assert_eq!(config.gateway, Gateway::default());
+    assert_eq!(*config.services[0].policy, Policy::default());
+    let clients: Vec<_> = config.services[0].clients.iter().map(ToString::to_string).collect();
+    assert_eq!(clients, ["0.0.0.0/0", "::/0"]);
+}
+
+#[test]
+fn every_key_reaches_the_configuration_and_survives_printing() {
+    let config = parse(EVERY_KEY);
+    assert_eq!(parse(&config.to_yaml()), config);
+
+    let policy = &config.services[0].policy;
+    assert_eq!(config.services[0].clients[1].to_string(), "192.0.2.7/32");
+    assert_eq!(policy.passive_ports.to_string(), "50000-50999, 51500");
+    assert_eq!(policy.limits.line_bytes, 65_536);
+    assert_eq!(policy.timeouts.pinhole.as_secs(), 86_400);
+    assert_eq!(policy.active_source_port, Some(20));
+    assert!(policy.tolerate.bare_lf && policy.tolerate.reused_port && policy.tolerate.unpadded_multiline);
+    // Each key of EVERY_KEY differs from its default, so a key that is read into nothing shows here.
+    let printed = (config.to_yaml(), parse(MINIMAL).to_yaml());
+    let (changed, defaults) = (leaves(&printed.0), leaves(&printed.1));
+    let same = changed.iter().filter(|leaf| defaults.contains(leaf)).map(|(path, _)| path.as_str());
+    let one_way =
+        ["version", "gateway.admin_socket", "role", "intercept", "source", "data_path", "active", "tls.mode"];
+    let same: Vec<_> = same.filter(|path| !path.starts_with("services.-x_1")).collect();
+    assert_eq!(same, one_way);
+}
+
+#[test]
+fn ten_mistakes_are_reported_at_once_in_order() {
+    let text = "\
+version: 1
+gateway:
+  audit: {stdout: true, file: /tmp/a}
+  logs: {level: debug}
+services:
+  warehouse:
+    listen: [203.0.113.10:21, 203.0.113.10]
+    upstream: 203.0.113.10:21
+    passive_ports: 70000
+    pasive_ports: 50000-50999
+    limits: {line_bytes: 100}
+    timeouts: {idle: 0s}
+  Shop:
+    listen: 203.0.113.10:21
+    upstream: 10.0.0.6:21
+";
+    let expected = "\
+rules.yaml:3:10: gateway.audit: names more than one sink (allowed: one of stdout, file, journald)
+rules.yaml:4:3: gateway.logs: is not a known key (did you mean log?)
+rules.yaml:7:31: services.warehouse.listen: 203.0.113.10 is not an address with a port (allowed: ADDRESS:PORT or \"[IPV6]:PORT\", port 1-65535, or a list of them)
+rules.yaml:8:15: services.warehouse.upstream: 203.0.113.10:21 leads back to 203.0.113.10:21 of services.warehouse.listen at 7:14
+rules.yaml:9:20: services.warehouse.passive_ports: 70000 is not a port (allowed: 1-65535; a range low-high, or a list of them)
+rules.yaml:10:5: services.warehouse.pasive_ports: is not a known key (did you mean passive_ports?)
+rules.yaml:11:26: services.warehouse.limits.line_bytes: 100 is out of range (allowed: 512-65536 bytes, like 4096 or 4KiB)
+rules.yaml:12:22: services.warehouse.timeouts.idle: 0s is out of range (allowed: 1ms-365d, like 500ms 30s 5m 2h 1d)
+rules.yaml:13:3: services.Shop: is not a name of a service (allowed: 1-32 of a-z 0-9 - _)
+rules.yaml:14:13: services.Shop.listen: 203.0.113.10:21 is taken by 203.0.113.10:21 of services.warehouse.listen at 7:14";
+    assert_eq!(errors(text), expected);
+}
+
+#[test]
+fn what_this_version_lacks_is_refused_by_name() {
+    let text = "\
+version: 1
+gateway:
+  admin_socket: /run/ftp-pinhole/admin.sock
+  http: 127.0.0.1:9921
+  nftables: {table: ftp_pinhole}
+services:
+  a:
+    role: forward
+    intercept: tproxy
+    source: client
+    listen: 192.0.2.1:21
+    upstream: 10.0.0.5:21
+    servers: [0.0.0.0/0]
+    outside_address: 203.0.113.1
+    data_path: nftables
+    tls: {mode: terminate, certificate: /etc/cert.pem}
+rules: []
+tests: []
+";
+    let expected = "\
+rules.yaml:3:17: gateway.admin_socket: /run/ftp-pinhole/admin.sock is not available in this version (allowed: none)
+rules.yaml:4:3: gateway.http: is not available in this version
+rules.yaml:5:3: gateway.nftables: is not available in this version
+rules.yaml:8:11: services.a.role: forward is not available in this version (allowed: reverse)
+rules.yaml:9:16: services.a.intercept: tproxy is not available in this version (allowed: listen)
+rules.yaml:10:13: services.a.source: client is not available in this version (allowed: gateway)
+rules.yaml:13:5: services.a.servers: is not available in this version
+rules.yaml:14:5: services.a.outside_address: is not available in this version
+rules.yaml:15:16: services.a.data_path: nftables is not available in this version (allowed: relay)
+rules.yaml:16:17: services.a.tls.mode: terminate is not available in this version (allowed: deny)
+rules.yaml:17:1: rules: is not available in this version
+rules.yaml:18:1: tests: is not available in this version";
+    assert_eq!(errors(text), expected);
+}
+
+#[test]
+fn missing_and_empty_sections_are_named() {
+    let expected = "\
+rules.yaml:1:1: version: is missing (allowed: 1)
+rules.yaml:1:1: services: is missing (allowed: a name and its keys for each service, at least one)";
+    assert_eq!(errors(""), expected);
+    assert_eq!(errors("# nothing\n"), expected);
+    assert!(errors("version: 1\nservices: {}\n").contains("services: is empty"));
+    assert!(errors("version: 1\nservices:\n").contains("services: is not a section"));
+    assert!(errors("version: 1\nservices: {a: 5}\n").contains("services.a: is not a section"));
+}
+
+#[test]
+fn a_value_of_the_wrong_shape_is_named() {
+    let yes_no = "(allowed: true, false)";
+    let wrong = service_errors("require_login:\n");
+    assert_eq!(wrong, format!("services.a.require_login: has no value {yes_no}"));
+    assert!(errors("version: 1\nservices:\n\n").contains(":2:1: services: is not a section"));
+    let wrong = service_errors("require_login: [true]");
+    assert_eq!(wrong, format!("services.a.require_login: a list stands where one value belongs {yes_no}"));
+    let wrong = service_errors("require_login: {a: b}");
+    assert_eq!(wrong, format!("services.a.require_login: a section stands where one value belongs {yes_no}"));
+    assert!(service_errors("clients: []").starts_with("services.a.clients: the list is empty"));
+    assert!(service_errors("limits: 5").starts_with("services.a.limits: is not a section"));
+    assert!(service_errors("tls: {}").starts_with("services.a.tls.mode: is missing"));
+}
+
+#[test]
+fn ranges_that_overlap_or_run_backwards_are_refused() {
+    assert_eq!(
+        service_errors("passive_ports: [50000-50999, 20, 50999-51005]"),
+        "services.a.passive_ports: 50999-51005 and 50000-50999 share ports (allowed: each port once)"
+    );
+    assert!(service_errors("server_ports: 2-1").contains("2-1 is a range that runs backwards"));
+}
+
+#[test]
+fn a_listen_address_is_bound_once() {
+    let text = "\
+version: 1
+services:
+  a: {listen: [192.0.2.1:21, 192.0.2.1:2121], upstream: 10.0.0.5:21}
+  b: {listen: 0.0.0.0:21, upstream: 127.0.0.1:21}
+";
+    let expected = "\
+rules.yaml:4:15: services.b.listen: 0.0.0.0:21 is taken by 192.0.2.1:21 of services.a.listen at 3:16
+rules.yaml:4:37: services.b.upstream: 127.0.0.1:21 leads back to 0.0.0.0:21 of services.b.listen at 4:15";
+    assert_eq!(errors(text), expected);
+}
+
+#[test]
+fn hostile_values_are_shown_escaped_and_cut() {
+    let wrong = service_errors(&format!("preset: \"\\e[2J{}\"", "x".repeat(1000)));
+    assert!(wrong.contains("\\u{1b}[2Jxxx") && wrong.contains("x... is not known here"), "{wrong}");
+    assert!(wrong.len() < 250, "{wrong}");
+}
+
+#[test]
+fn a_file_above_the_bound_is_refused() {
+    let large = format!("{MINIMAL}#{}", "x".repeat(MAX_FILE_BYTES));
+    assert_eq!(errors(&large), "rules.yaml: larger than 1048576 bytes");
+    let endless = Config::load(Path::new("/dev/zero")).unwrap_err();
+    assert!(matches!(endless, ConfigErrors::TooLarge { .. }), "{endless}");
+}
+
+/// Every key of a file with one value or a list, its path without `services.a` or `services.warehouse`.
+fn leaves(yaml: &str) -> Vec<(String, String)> {
+    let mut leaves = Vec::new();
+    collect(&marked_yaml::parse_yaml(0, yaml).unwrap(), "", &mut leaves);
+    for (path, _) in &mut leaves {
+        for service in ["services.a.", "services.warehouse."] {
+            *path = path.strip_prefix(service).unwrap_or(path).to_owned();
+        }
+    }
+    leaves
+}
+
+fn collect(node: &Node, path: &str, into: &mut Vec<(String, String)>) {
+    let text = |node: &Node| node.as_scalar().unwrap().as_str().to_owned();
+    match node {
+        Node::Mapping(section) => {
+            for (key, node) in section.iter() {
+                let dot = if path.is_empty() { "" } else { "." };
+                collect(node, &format!("{path}{dot}{}", key.as_str()), into);
+            }
+        }
+        Node::Sequence(list) => {
+            let items: Vec<_> = list.iter().map(text).collect();
+            into.push((path.to_owned(), format!("[{}]", items.join(", "))));
+        }
+        node => into.push((path.to_owned(), text(node))),
+    }
+}
+
+/// The headings of docs/configuration.md and the text under each.
+fn documented() -> Vec<(String, String)> {
+    let docs = fs::read_to_string(file("docs/configuration.md")).unwrap();
+    let sections = docs.split("\n#").skip(1).map(|section| section.trim_start_matches('#'));
+    let parts = sections.map(|section| section.split_once('\n').unwrap());
+    parts.map(|(heading, text)| (heading.trim().to_owned(), text.replace('"', ""))).collect()
+}
+
+#[test]
+fn every_key_is_documented_with_its_default() {
+    let documented = documented();
+    let of = |path: &str| documented.iter().find(|(heading, _)| heading == path).map(|(_, text)| text);
+    let required = ["version", "listen", "upstream"];
+    for (path, default) in leaves(&parse(MINIMAL).to_yaml()) {
+        let text = of(&path).unwrap_or_else(|| panic!("no heading {path}"));
+        let stated = if required.contains(&path.as_str()) {
+            "Required".into()
+        } else {
+            format!("Default: `{default}`")
+        };
+        assert!(text.contains(&stated), "{path} without {stated}");
+        assert!(text.contains("Example: `"), "{path} without an example");
+    }
+    for path in ["advertise", "gateway.audit.file", "gateway.audit.journald"] {
+        assert!(of(path).is_some(), "no heading {path}");
+    }
+}
+
+#[test]
+fn every_leniency_and_preset_is_documented() {
+    let docs = fs::read_to_string(file("docs/configuration.md")).unwrap();
+    for word in ["bare-lf", "reused-port", "unpadded-multiline", "anonymous-ro", "`ro`", "`rw`", "`any`"] {
+        assert!(docs.contains(word), "{word} is not documented");
+    }
+}
