@@ -6,6 +6,7 @@
 //! holds them to it. `docs/architecture.md` has the picture.
 
 pub mod addr;
+pub mod audit;
 pub mod config;
 pub mod ftp;
 pub mod ids;
@@ -13,4 +14,5 @@ pub mod pinhole;
 pub mod policy;
 pub mod reason;
 pub mod session;
+pub mod telemetry;
 pub mod time;

@@ -5,6 +5,7 @@
 
 mod abort;
 mod attacks;
+mod audit;
 mod audit_events;
 mod config;
 mod cuts;
