@@ -8,6 +8,7 @@
 pub mod addr;
 pub mod audit;
 pub mod config;
+pub mod firewall;
 pub mod ftp;
 pub mod ids;
 pub mod pinhole;

@@ -17,4 +17,5 @@ mod model;
 mod pair;
 mod pipelining;
 mod properties;
+mod relay;
 mod transfers;

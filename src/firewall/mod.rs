@@ -1,0 +1,40 @@
+//! Firewall backends: what opens, narrows and closes pinholes on behalf of the engine.
+//!
+//! A shell: it has sockets and tasks. The proxy calls [`PinholeBackend`] with what the engine put
+//! out and hands the [`DataEvent`]s back to the session that the pinhole belongs to.
+
+pub mod recorder;
+pub mod relay;
+
+use std::sync::Arc;
+
+use crate::ids::PinholeId;
+use crate::pinhole::{DataEvent, Expectation, OpenError, Opened, Order};
+use crate::policy::Policy;
+
+pub use recorder::Recorder;
+pub use relay::Relay;
+
+/// Opens pinholes. Every call returns at once; nothing blocks the caller's thread.
+pub trait PinholeBackend: Send + Sync {
+    /// Opens the pinhole (passive) or reserves it (active, until [`Order::Activate`]), on a port of
+    /// the service's range, and from then on reports to `owner`.
+    ///
+    /// # Errors
+    /// No port is free, or the backend failed. Then nothing is open.
+    fn open(
+        &self,
+        expectation: Expectation,
+        policy: &Arc<Policy>,
+        owner: Arc<dyn DataObserver>,
+    ) -> Result<Opened, OpenError>;
+
+    /// Carries out `order`; a pinhole that is gone already is no error.
+    fn order(&self, pinhole: PinholeId, order: Order);
+}
+
+/// Who is told what becomes of a pinhole: the session that asked for it.
+pub trait DataObserver: Send + Sync {
+    /// Takes the event; never blocks. It may come before [`PinholeBackend::open`] has returned.
+    fn notify(&self, pinhole: PinholeId, event: DataEvent);
+}

@@ -1,0 +1,96 @@
+//! The relay backend: accepts the one expected peer on a gateway port, dials the other side and moves
+//! the bytes with splice(2).
+//!
+//! Does: open, narrow and close pinholes without privilege. Does not: decide anything; the engine's
+//! orders do. Nothing listens without a pending pinhole, so nothing is left after `kill -9`. Called by
+//! the proxy, within a tokio runtime. RFC 959 section 3.2.
+//!
+//! A port has one accept task, which turns into the data connection's task when no other pinhole is
+//! pending there: the usual transfer costs one task.
+
+mod connection;
+mod listener;
+mod orders;
+mod pipe;
+mod pump;
+mod table;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use connection::Pinhole;
+use orders::Orders;
+use pipe::Pipes;
+use table::Table;
+
+use super::{DataObserver, PinholeBackend};
+use crate::ids::PinholeId;
+use crate::pinhole::{Expectation, OpenError, Opened, Order};
+use crate::policy::Policy;
+
+/// Is told who connected without a pinhole (`from`) and where (`listen`); never blocks. At most eight
+/// times per listener.
+pub type OnStranger = Arc<dyn Fn(SocketAddr, SocketAddr) + Send + Sync>;
+
+/// The relay. Its methods must be called within a tokio runtime with IO and time.
+pub struct Relay {
+    shared: Arc<Shared>,
+}
+
+/// What the relay's tasks share.
+struct Shared {
+    ids: Arc<AtomicU64>,
+    on_stranger: OnStranger,
+    pipes: Pipes,
+    table: Mutex<Table>,
+}
+
+impl Shared {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().expect("nobody panics with the lock held")
+    }
+}
+
+impl Relay {
+    /// A relay with nothing open. `ids` holds the last pinhole id given away; backends that work side
+    /// by side share it.
+    pub fn new(ids: Arc<AtomicU64>, on_stranger: OnStranger) -> Self {
+        let (pipes, table) = (Pipes::new(pipe::MOST_BYTES), Mutex::default());
+        Self { shared: Arc::new(Shared { ids, on_stranger, pipes, table }) }
+    }
+}
+
+impl PinholeBackend for Relay {
+    fn open(
+        &self,
+        expectation: Expectation,
+        policy: &Arc<Policy>,
+        owner: Arc<dyn DataObserver>,
+    ) -> Result<Opened, OpenError> {
+        let mut table = self.shared.table();
+        let (triple, socket) = table.reserve(&expectation, policy)?;
+        let opened = Opened { id: PinholeId(self.shared.ids.fetch_add(1, Relaxed) + 1), port: triple.port };
+        let (policy, orders) = (Arc::clone(policy), Orders::default());
+        table.enter(
+            Arc::new(Pinhole { id: opened.id, triple, expectation, policy, owner, orders }),
+            socket.clone(),
+        );
+        drop(table);
+        if let Some(socket) = socket {
+            let listen = SocketAddr::new(triple.listen, triple.port);
+            tokio::spawn(listener::serve(Arc::clone(&self.shared), socket, listen));
+        }
+        Ok(opened)
+    }
+
+    fn order(&self, pinhole: PinholeId, order: Order) {
+        let mut table = self.shared.table();
+        let Some(found) = table.get(pinhole).map(Arc::clone) else { return };
+        if order == Order::Close {
+            table.revoke(pinhole);
+        }
+        drop(table);
+        found.orders.give(order);
+    }
+}

@@ -1,0 +1,180 @@
+//! Moves the bytes of one data connection and counts them.
+//!
+//! Does: the direction of the transfer only, half-closes passed on, the idle time-out. Does not: dial,
+//! choose the direction or change a byte (P9). Called by [`connection`](super::connection).
+//!
+//! A byte is counted when the kernel has taken it for the far end. After an orderly end that is what
+//! was sent; after a reset it is what was passed on, whether the far end read it or not.
+
+use std::io;
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use rustix::net::RecvFlags;
+use socket2::SockRef;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use super::orders::Orders;
+use super::pipe::{Load, Pipes};
+use crate::pinhole::Direction;
+use crate::reason::Reason;
+
+/// What has moved so far and when. Atomic because two directions share it, not for other threads.
+pub(super) struct Meter {
+    started: Instant,
+    /// Microseconds after `started` at which a byte last moved.
+    moved: AtomicU64,
+    /// Payload bytes.
+    pub(super) to_server: AtomicU64,
+    /// Payload bytes.
+    pub(super) to_client: AtomicU64,
+}
+
+impl Meter {
+    /// Nothing has moved; the connection begins now.
+    pub(super) fn start() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self { started: Instant::now(), moved: zero(), to_server: zero(), to_client: zero() }
+    }
+
+    /// Since the start.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn touch(&self) {
+        self.moved.store(u64::try_from(self.elapsed().as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Completes when no byte has moved for `limit`. The timer runs out and looks; it is not set
+    /// anew for every byte.
+    async fn idle(&self, limit: Duration) -> Reason {
+        loop {
+            let quiet = self.elapsed().saturating_sub(Duration::from_micros(self.moved.load(Relaxed)));
+            match limit.checked_sub(quiet) {
+                None | Some(Duration::ZERO) => return Reason::DataIdle,
+                Some(left) => sleep(left).await,
+            }
+        }
+    }
+}
+
+/// The two ends of a data connection with all that moving bytes between them takes.
+pub(super) struct Pump<'a> {
+    pub(super) client: &'a TcpStream,
+    pub(super) server: &'a TcpStream,
+    pub(super) meter: &'a Meter,
+    pub(super) pipes: &'a Pipes,
+    pub(super) orders: &'a Orders,
+    /// How long no byte may move.
+    pub(super) idle: Duration,
+}
+
+impl Pump<'_> {
+    /// Lets bytes flow in `direction` until the end.
+    ///
+    /// # Errors
+    /// Why both ends have to be reset.
+    pub(super) async fn run(&self, direction: Direction) -> Result<(), Reason> {
+        self.meter.touch();
+        match direction {
+            Direction::ToServer => self.one_way(self.to_server(), self.client, self.server).await,
+            Direction::ToClient => self.one_way(self.to_client(), self.server, self.client).await,
+            Direction::Both => {
+                let both = async { tokio::try_join!(self.to_server(), self.to_client()).map(|_| ()) };
+                self.bounded(both).await
+            }
+        }
+    }
+
+    async fn to_server(&self) -> Result<(), Reason> {
+        self.forward(self.client, self.server, &self.meter.to_server).await
+    }
+
+    async fn to_client(&self) -> Result<(), Reason> {
+        self.forward(self.server, self.client, &self.meter.to_client).await
+    }
+
+    /// Moves the payload and keeps an eye on the other direction, then waits for the receiver to
+    /// close too, but not for long: it has its end of file and the kernel delivers what is left.
+    async fn one_way(
+        &self,
+        payload: impl Future<Output = Result<(), Reason>>,
+        sender: &TcpStream,
+        receiver: &TcpStream,
+    ) -> Result<(), Reason> {
+        let watch = silent_end(receiver);
+        tokio::pin!(watch);
+        let transfer = async {
+            tokio::pin!(payload);
+            tokio::select! {
+                biased;
+                back = &mut watch => {
+                    back?;
+                    half_close(sender)?;
+                    payload.await.map(|()| true)
+                }
+                done = &mut payload => done.map(|()| false),
+            }
+        };
+        if self.bounded(transfer).await? {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            reason = self.orders.closed() => Err(reason),
+            end = timeout(self.idle.min(LINGER), watch) => end.unwrap_or(Ok(())),
+        }
+    }
+
+    /// `moving`, unless the engine closes the pinhole or no byte moves for too long.
+    async fn bounded<T>(&self, moving: impl Future<Output = Result<T, Reason>>) -> Result<T, Reason> {
+        tokio::select! {
+            biased;
+            reason = self.orders.closed() => Err(reason),
+            end = moving => end,
+            reason = self.meter.idle(self.idle) => Err(reason),
+        }
+    }
+
+    /// Moves bytes until the end of file and passes that on.
+    async fn forward(&self, from: &TcpStream, to: &TcpStream, count: &AtomicU64) -> Result<(), Reason> {
+        loop {
+            let mut load =
+                from.async_io(Interest::READABLE, || Load::take(self.pipes, from)).await.map_err(reset)?;
+            if load.left() == 0 {
+                return half_close(to);
+            }
+            while load.left() > 0 {
+                let given = to.async_io(Interest::WRITABLE, || load.give(to)).await.map_err(reset)?;
+                count.fetch_add(u64::try_from(given).unwrap_or(u64::MAX), Relaxed);
+                self.meter.touch();
+            }
+        }
+    }
+}
+
+/// Waits for the end of file from the end that may send nothing. A byte from it stays unread.
+async fn silent_end(receiver: &TcpStream) -> Result<(), Reason> {
+    let peek = || Ok(rustix::net::recv(receiver, &mut [0u8; 1], RecvFlags::PEEK)?.0);
+    match receiver.async_io(Interest::READABLE, peek).await.map_err(reset)? {
+        0 => Ok(()),
+        _ => Err(Reason::WrongDirection),
+    }
+}
+
+/// Passes an end of file on.
+fn half_close(to: &TcpStream) -> Result<(), Reason> {
+    SockRef::from(to).shutdown(Shutdown::Write).map_err(reset)
+}
+
+fn reset(error: io::Error) -> Reason {
+    tracing::debug!(%error, "data connection broke");
+    Reason::DataReset
+}
+
+/// How long the receiver of a complete transfer may take to close its half.
+const LINGER: Duration = Duration::from_secs(5);

@@ -1,0 +1,146 @@
+//! Who may connect where: the relay's pinholes, and the listeners that stand for the pending ones.
+//!
+//! Does: choose the port, hold a listener exactly as long as a pinhole is pending on it. Does not:
+//! accept, wait or report. Called by the relay and its [`listener`](super::listener)s under one lock,
+//! so that a port is never closed and opened by two at once.
+
+use std::collections::HashMap;
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+
+use socket2::SockRef;
+use tokio::net::TcpListener;
+
+use super::connection::Pinhole;
+use super::listener::{self, BindError};
+use crate::ids::PinholeId;
+use crate::pinhole::{Expectation, Ledger, OpenError, Triple};
+use crate::policy::{Policy, TransferMode};
+
+/// All pinholes of a relay.
+#[derive(Default)]
+pub(super) struct Table {
+    pending: Ledger<Arc<Pinhole>>,
+    listeners: HashMap<SocketAddr, Listening>,
+    pinholes: HashMap<PinholeId, Arc<Pinhole>>,
+}
+
+struct Listening {
+    socket: Arc<TcpListener>,
+    /// Pinholes pending on it, at least one.
+    pending: usize,
+}
+
+/// A pinhole whose peer has come.
+pub(super) struct Taken {
+    pub(super) pinhole: Arc<Pinhole>,
+    /// No other pinhole is pending here: the caller has the only handle of the listener now.
+    pub(super) last: bool,
+}
+
+impl Table {
+    /// A triple for `expectation` whose port listens now, with the listener when it is a new one.
+    pub(super) fn reserve(
+        &mut self,
+        expectation: &Expectation,
+        policy: &Policy,
+    ) -> Result<(Triple, Option<Arc<TcpListener>>), OpenError> {
+        let permit = expectation.permit();
+        let (dialler, listen) = (permit.dialler(), permit.listen());
+        let random = getrandom::u32().map_err(|error| {
+            tracing::error!(%error, "no random numbers");
+            OpenError::Backend
+        })?;
+        let range = match permit.mode() {
+            TransferMode::Active => &policy.active_ports,
+            TransferMode::Passive => &policy.passive_ports,
+        };
+        let asked = expectation.port.map(|port| Triple { dialler, listen, port });
+        let asked_and_free = asked.filter(|triple| self.pending.get(triple).is_none());
+        let any = self.pending.candidates(dialler, listen, range, random);
+        let candidates = asked_and_free.into_iter().chain(any.filter(|_| asked.is_none()));
+        for triple in candidates.take(MOST_TRIES) {
+            if self.listeners.contains_key(&triple_addr(&triple)) {
+                return Ok((triple, None));
+            }
+            match listener::bind(triple_addr(&triple)) {
+                Ok(socket) => return Ok((triple, Some(Arc::new(socket)))),
+                Err(BindError::InUse) => {}
+                Err(BindError::Failed) => return Err(OpenError::Backend),
+            }
+        }
+        Err(OpenError::NoFreePort { dialler, listen })
+    }
+
+    /// Enters `pinhole`, whose triple was just reserved, with the listener that came with it.
+    pub(super) fn enter(&mut self, pinhole: Arc<Pinhole>, socket: Option<Arc<TcpListener>>) {
+        let addr = triple_addr(&pinhole.triple);
+        if let Some(socket) = socket {
+            self.listeners.insert(addr, Listening { socket, pending: 0 });
+        }
+        if let Some(listening) = self.listeners.get_mut(&addr) {
+            listening.pending += 1;
+        }
+        self.pinholes.insert(pinhole.id, Arc::clone(&pinhole));
+        let taken = self.pending.take(pinhole.triple, pinhole);
+        debug_assert!(taken.is_ok(), "a reserved triple is free");
+    }
+
+    /// The pinhole `id`, pending or connected.
+    pub(super) fn get(&self, id: PinholeId) -> Option<&Arc<Pinhole>> {
+        self.pinholes.get(&id)
+    }
+
+    /// Whether `socket` still listens at `addr` on the relay's behalf.
+    pub(super) fn listens(&self, addr: SocketAddr, socket: &Arc<TcpListener>) -> bool {
+        self.listeners.get(&addr).is_some_and(|listening| Arc::ptr_eq(&listening.socket, socket))
+    }
+
+    /// The pinhole of the peer that connected to `socket`, no longer pending; `None`: a stranger.
+    pub(super) fn connect(&mut self, triple: &Triple, socket: &Arc<TcpListener>) -> Option<Taken> {
+        if !self.listens(triple_addr(triple), socket) {
+            return None;
+        }
+        let pinhole = self.pending.release(triple)?;
+        Some(Taken { last: self.leave(triple).is_some(), pinhole })
+    }
+
+    /// Takes `id` back if it is pending. With the last one its port stops listening at once.
+    pub(super) fn revoke(&mut self, id: PinholeId) {
+        let Some(triple) = self.pinholes.get(&id).map(|pinhole| pinhole.triple) else { return };
+        if self.pending.get(&triple).is_none_or(|pending| pending.id != id) {
+            return;
+        }
+        self.pending.release(&triple);
+        self.pinholes.remove(&id);
+        if let Some(socket) = self.leave(&triple) {
+            // The accept task holds the socket, too: this stops it listening and wakes that task.
+            if let Err(error) = SockRef::from(&*socket).shutdown(Shutdown::Both) {
+                tracing::error!(listen = %triple_addr(&triple), %error, "cannot stop listening");
+            }
+        }
+    }
+
+    /// Forgets a pinhole that has ended.
+    pub(super) fn forget(&mut self, id: PinholeId) {
+        self.pinholes.remove(&id);
+    }
+
+    /// One pinhole less is pending at `triple`'s port; hands out the listener after the last one.
+    fn leave(&mut self, triple: &Triple) -> Option<Arc<TcpListener>> {
+        let addr = triple_addr(triple);
+        let listening = self.listeners.get_mut(&addr)?;
+        listening.pending -= 1;
+        if listening.pending > 0 {
+            return None;
+        }
+        self.listeners.remove(&addr).map(|listening| listening.socket)
+    }
+}
+
+fn triple_addr(triple: &Triple) -> SocketAddr {
+    SocketAddr::new(triple.listen, triple.port)
+}
+
+/// Ports that are tried when other programs hold them.
+const MOST_TRIES: usize = 64;
