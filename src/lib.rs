@@ -7,12 +7,14 @@
 
 pub mod addr;
 pub mod audit;
+pub mod cli;
 pub mod config;
 pub mod firewall;
 pub mod ftp;
 pub mod ids;
 pub mod pinhole;
 pub mod policy;
+pub mod proxy;
 pub mod reason;
 pub mod session;
 pub mod telemetry;

@@ -1,0 +1,73 @@
+//! The command line: what the program is asked to do, and the exit code it ends with.
+//!
+//! Exit codes: 0 all is well, 1 a finding, 2 a usage or configuration error. Errors go up to
+//! `main.rs`, which alone prints them. Called by `main`.
+
+mod check;
+mod flows;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// An FTP-aware firewall and NAT gateway.
+///
+/// Opens exactly the data port that an FTP session has just negotiated, for exactly the peer that
+/// negotiated it, once, for seconds.
+#[derive(Debug, Parser)]
+#[command(name = "ftp-pinhole", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway in the foreground.
+    Run {
+        /// The rules file; - is standard input.
+        #[arg(value_name = "RULES.yaml")]
+        rules: PathBuf,
+    },
+    /// Check a rules file, without touching anything else.
+    Check(CheckArgs),
+}
+
+/// The arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The rules file; - is standard input.
+    #[arg(value_name = "RULES.yaml")]
+    pub rules: PathBuf,
+    /// Print the whole effective configuration as YAML, every default included.
+    #[arg(long)]
+    pub print: bool,
+    /// Print the connections that firewalls in front of and behind the gateway must allow.
+    #[arg(long)]
+    pub flows: bool,
+}
+
+/// Does what the command line says. Usage errors, `--help` and `--version` end the process in here.
+pub fn main() -> anyhow::Result<ExitCode> {
+    match Cli::parse().command {
+        Command::Run { rules } => run::run(&rules)?,
+        Command::Check(args) => check::check(&args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_free_of_contradictions() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,138 @@
+//! From an accepted connection to a running session.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+use tracing::{Instrument, debug, error, info_span};
+
+use super::dial::dial;
+use super::driver::Driver;
+use super::leg::Leg;
+use super::limits::{Place, SessionCounter};
+use super::shared::Shared;
+use crate::addr::{Legs, canonical};
+use crate::audit::SessionContext;
+use crate::config::model::Service;
+use crate::ids::SessionId;
+use crate::reason::Reason;
+use crate::session::{Event, EventKind, Session};
+
+/// After an error that accepting again at once would only repeat (no descriptors left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a client that is turned away may take to read why.
+const REFUSAL_TIME: Duration = Duration::from_secs(2);
+
+/// One service as it runs.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) service: Service,
+    pub(super) sessions: Arc<SessionCounter>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// Accepts clients for ever; each gets a task of its own on one of the workers.
+pub(super) async fn accept_loop(listener: TcpListener, running: Arc<Running>) {
+    loop {
+        match accept(&listener).await {
+            Ok((stream, client)) => {
+                let session = running.shared.next_session();
+                let span = info_span!("session", %session, service = %running.service.name, %client);
+                let task = serve(Arc::clone(&running), stream, client, session).instrument(span);
+                running.shared.workers.spawn(task);
+            }
+            Err(error) if is_of_one_connection(&error) => debug!(%error, "client gone before accept"),
+            Err(error) => {
+                error!(%error, "cannot accept clients");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// A client's socket, free of this thread's runtime: its worker takes it into its own.
+async fn accept(listener: &TcpListener) -> io::Result<(std::net::TcpStream, SocketAddr)> {
+    let (stream, client) = listener.accept().await?;
+    Ok((stream.into_std()?, canonical(client)))
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+async fn serve(running: Arc<Running>, stream: std::net::TcpStream, client: SocketAddr, session: SessionId) {
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => return error!(%error, "cannot serve a client"),
+    };
+    let name = Arc::clone(&running.service.name);
+    let context = SessionContext { service: name, session, client, server: None };
+    let place = match admit(&running, client) {
+        Ok(place) => place,
+        Err(reason) => return turn_away(&running, &context, stream, reason).await,
+    };
+    let service = &running.service;
+    match dial(&service.upstream, client, service.policy.timeouts.connect).await {
+        Ok(upstream) => {
+            if let Err(error) = run_session(&running, context, stream, upstream).await {
+                debug!(%error, "a peer was gone before the session began");
+            }
+        }
+        Err(error) => {
+            debug!(%error, "cannot reach the server");
+            turn_away(&running, &context, stream, Reason::UpstreamUnreachable).await;
+        }
+    }
+    drop(place);
+}
+
+fn admit(running: &Running, client: SocketAddr) -> Result<Place, Reason> {
+    let service = &running.service;
+    if !service.clients.iter().any(|network| network.contains(&client.ip())) {
+        return Err(Reason::ClientNotAllowed);
+    }
+    running.sessions.enter(client.ip(), &service.policy.limits)
+}
+
+/// # Errors
+/// One of the sockets is not connected any more.
+async fn run_session(
+    running: &Running,
+    context: SessionContext,
+    stream: TcpStream,
+    upstream: TcpStream,
+) -> io::Result<()> {
+    let (client, server) = (Leg::new(stream)?, Leg::new(upstream)?);
+    let legs = Legs {
+        client: context.client,
+        reached: client.local_addr()?,
+        source: server.local_addr()?,
+        server: server.peer_addr()?,
+    };
+    let context = SessionContext { server: Some(legs.server), ..context };
+    let shared = Arc::clone(&running.shared);
+    let engine = Session::new(Arc::clone(&running.service.policy), legs, shared.clock.now());
+    Driver::new(shared, context, engine, client, server).await;
+    Ok(())
+}
+
+/// Tells the client why and closes.
+async fn turn_away(running: &Running, context: &SessionContext, stream: TcpStream, reason: Reason) {
+    let event = Event { reason: Some(reason), ..Event::new(EventKind::SessionClosed) };
+    running.shared.reporter.report(Some(context), event);
+    let text: &[u8] = match reason {
+        Reason::ClientNotAllowed => b"421 This service is not for your address.\r\n",
+        Reason::SessionLimit => b"421 Too many connections.\r\n",
+        Reason::ClientSessionLimit => b"421 Too many connections from your address.\r\n",
+        _ => b"421 The server cannot be reached.\r\n",
+    };
+    // The socket is fresh, so the text fits; a client that is gone has lost nothing.
+    if let Ok(Ok(())) = timeout(REFUSAL_TIME, stream.writable()).await {
+        let _ = stream.try_write(text);
+    }
+}

@@ -1,0 +1,212 @@
+//! The gateway as a whole: listeners, what its sessions share, signals, the end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use socket2::{Domain, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::accept::{Running, accept_loop};
+use super::inbox::Message;
+use super::limits::SessionCounter;
+use super::report::Reporter;
+use super::shared::Shared;
+use super::workers::{self, Workers};
+use crate::audit::{Audit, AuditError};
+use crate::config::model::{Config, Service};
+use crate::firewall::Relay;
+use crate::reason::Reason;
+use crate::session::{Event, EventKind};
+
+/// Clients that wait for their accept.
+const BACKLOG: i32 = 4096;
+
+/// After the drain: for cut sessions to report, and for the last audit records to be written.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Why the gateway cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A listen address cannot be used.
+    #[error("service {service} cannot listen on {addr}{}", hint(source))]
+    Listen {
+        /// The service.
+        service: Arc<str>,
+        /// The address as configured.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Audit records cannot be written.
+    #[error("the audit record cannot be kept")]
+    Audit(#[from] AuditError),
+    /// The runtime or a signal handler cannot be set up.
+    #[error("the process cannot be set up")]
+    Process(#[from] io::Error),
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => " (ports below 1024 need CAP_NET_BIND_SERVICE)",
+        io::ErrorKind::AddrInUse => " (another program listens there)",
+        io::ErrorKind::AddrNotAvailable => " (no interface of this host has that address)",
+        _ => "",
+    }
+}
+
+/// A running gateway.
+pub struct Gateway {
+    shared: Arc<Shared>,
+    accepting: Vec<JoinHandle<()>>,
+    drain: Duration,
+}
+
+impl Gateway {
+    /// Listens for every service of `config` and serves clients from then on. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// One of the addresses cannot be listened on; then none is.
+    pub fn start(config: Config, audit: Audit) -> Result<Self, RunError> {
+        Self::start_on(Workers::here(), config, audit)
+    }
+
+    /// The same, with the sessions on `workers`.
+    fn start_on(workers: Workers, config: Config, audit: Audit) -> Result<Self, RunError> {
+        let drain = config.services.iter().map(|service| service.policy.timeouts.drain).max();
+        let reporter = Arc::new(Reporter::new(audit));
+        let backend = Box::new(relay(&reporter));
+        let shared = Arc::new(Shared::new(reporter, backend, workers));
+        let mut listeners = Vec::new();
+        for service in config.services {
+            listeners.extend(listen_for(service, &shared)?);
+        }
+        let accepting =
+            listeners.into_iter().map(|(listener, running)| tokio::spawn(accept_loop(listener, running)));
+        let accepting = accepting.collect();
+        shared.reporter.report(None, Event::new(EventKind::GatewayStarted));
+        Ok(Self { shared, accepting, drain: drain.unwrap_or_default() })
+    }
+
+    /// Opens the audit file anew, after rotation.
+    pub fn reopen_audit(&self) {
+        self.shared.reporter.audit.reopen();
+    }
+
+    /// Accepts nobody any more, lets running transfers finish within the longest `timeouts.drain`,
+    /// or until `hurry`, then cuts what is left.
+    pub async fn drain(self, hurry: impl Future<Output = ()>) {
+        for task in &self.accepting {
+            task.abort();
+        }
+        let sessions = &self.shared.sessions;
+        sessions.tell_all(Message::Drain);
+        tokio::select! {
+            () = hurry => {}
+            _ = timeout(self.drain, sessions.all_gone()) => {}
+        }
+        sessions.tell_all(Message::Stop);
+        if timeout(LAST_WORDS, sessions.all_gone()).await.is_err() {
+            warn!("sessions did not end in time");
+        }
+        let reporter = &self.shared.reporter;
+        reporter.report(None, Event::new(EventKind::GatewayStopped));
+        info!(counts = %reporter.counters, "gateway stopped");
+    }
+}
+
+fn relay(reporter: &Arc<Reporter>) -> Relay {
+    let reporter = Arc::clone(reporter);
+    Relay::new(
+        Arc::default(),
+        Arc::new(move |from: SocketAddr, listen: SocketAddr| {
+            let event = Event::new(EventKind::Violation);
+            let (from, listen, reason) = (Some(from.ip()), Some(listen), Some(Reason::Stranger));
+            reporter.report(None, Event { from, listen, reason, ..event });
+        }),
+    )
+}
+
+type Listening = (TcpListener, Arc<Running>);
+
+fn listen_for(service: Service, shared: &Arc<Shared>) -> Result<Vec<Listening>, RunError> {
+    let sessions = Arc::new(SessionCounter::default());
+    let running = Arc::new(Running { service, sessions, shared: Arc::clone(shared) });
+    let service = &running.service;
+    let bound = service.listen.iter().map(|&addr| {
+        let listener = listen(addr).map_err(|source| RunError::Listen {
+            service: Arc::clone(&service.name),
+            addr,
+            source,
+        })?;
+        info!(service = %service.name, %addr, "listening");
+        Ok((listener, Arc::clone(&running)))
+    });
+    bound.collect()
+}
+
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+    if addr.is_ipv6() {
+        // IPv4 has listeners of its own, so that each address says what it is.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Runs the gateway until SIGTERM or SIGINT; a second one cuts the drain short. SIGHUP opens the audit
+/// file anew.
+///
+/// # Errors
+/// The gateway cannot start, or its last audit records cannot be written.
+pub fn run(config: Config) -> Result<(), RunError> {
+    raise_descriptor_limit();
+    let audit = Audit::open(&config.gateway.audit)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (workers, threads) = workers::start()?;
+    runtime.block_on(serve(workers, config, audit.clone()))?;
+    drop(threads);
+    Ok(audit.close(LAST_WORDS)?)
+}
+
+async fn serve(workers: Workers, config: Config, audit: Audit) -> Result<(), RunError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let gateway = Gateway::start_on(workers, config, audit)?;
+    loop {
+        tokio::select! {
+            () = stop_signal(&mut terminate, &mut interrupt) => break,
+            _ = hang_up.recv() => gateway.reopen_audit(),
+        }
+    }
+    info!("draining; a second signal stops at once");
+    gateway.drain(stop_signal(&mut terminate, &mut interrupt)).await;
+    Ok(())
+}
+
+async fn stop_signal(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// A session takes two descriptors, a transfer two more and its pipe two.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        warn!(%error, "the limit of open files stays as it is");
+    }
+}
