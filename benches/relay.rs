@@ -9,6 +9,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -207,6 +208,8 @@ impl Other {
         while !fs::read_to_string("/proc/net/tcp").unwrap().contains(&row) {
             thread::sleep(Duration::from_millis(1));
         }
+        // It has read them; only HAProxy has any.
+        let _ = fs::remove_file(haproxy_settings(port));
         SocketAddr::new(GATEWAY, port)
     }
 
@@ -228,9 +231,13 @@ fn socat(port: u16, to: SocketAddr) -> Child {
     Command::new("socat").args(["-b", "65536", &listen, &format!("TCP:{to}")]).spawn().unwrap()
 }
 
+fn haproxy_settings(port: u16) -> PathBuf {
+    std::env::temp_dir().join(format!("ftp-pinhole-bench-{}-{port}.cfg", std::process::id()))
+}
+
 /// With forced splicing and the largest pipes, which it is fastest with.
 fn haproxy(port: u16, to: SocketAddr) -> Child {
-    let path = std::env::temp_dir().join(format!("ftp-pinhole-bench-{}-{port}.cfg", std::process::id()));
+    let path = haproxy_settings(port);
     let settings = format!(
         "global\n nbthread 1\n tune.pipesize 1048576\n\
          defaults\n mode tcp\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n \
