@@ -1,21 +1,24 @@
 //! The `gateway:` section.
 
-use super::model::{AuditSink, Gateway, LogSettings};
+use super::model::{AuditSink, Gateway, LogSettings, Nftables};
 use super::reader::Section;
 use super::value;
-use super::words::{LOG_FORMAT, LOG_LEVEL};
+use super::words::{INTEGRATION, LOG_FORMAT, LOG_LEVEL, ON_STOP};
 
 /// Reads the section; without it every default holds.
 pub(super) fn read(top: &mut Section) -> Gateway {
     let mut gateway = Gateway::default();
     let Some(mut section) = top.section("gateway") else { return gateway };
     section.set("admin_socket", &mut (), value::for_now("none"));
-    section.unavailable(&["http", "nftables"]);
+    section.unavailable(&["http"]);
     if let Some(sink) = section.section("audit").and_then(audit) {
         gateway.audit = sink;
     }
     if let Some(settings) = section.section("log") {
         log(settings, &mut gateway.log);
+    }
+    if let Some(settings) = section.section("nftables") {
+        nftables(settings, &mut gateway.nftables);
     }
     section.finish();
     gateway
@@ -41,5 +44,13 @@ fn audit(mut section: Section) -> Option<AuditSink> {
 fn log(mut section: Section, into: &mut LogSettings) {
     section.set("level", &mut into.level, value::word(LOG_LEVEL));
     section.set("format", &mut into.format, value::word(LOG_FORMAT));
+    section.finish();
+}
+
+fn nftables(mut section: Section, into: &mut Nftables) {
+    section.set("table", &mut into.table, value::table_name());
+    section.set("integration", &mut into.integration, value::word(INTEGRATION));
+    section.set("mark", &mut into.mark, value::mark());
+    section.set("on_stop", &mut into.on_stop, value::word(ON_STOP));
     section.finish();
 }

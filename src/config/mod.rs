@@ -9,6 +9,7 @@ mod conflicts;
 mod error;
 mod gateway;
 pub mod model;
+mod placement;
 mod print;
 mod reader;
 mod service;
@@ -21,7 +22,10 @@ use std::io::{self, Read};
 use std::path::Path;
 
 pub use error::{ConfigError, ConfigErrors, Position};
-pub use model::{AuditSink, Config, Gateway, LogFormat, LogLevel, LogSettings, Service};
+pub use model::{
+    AuditSink, Config, Gateway, Integration, Intercept, LogFormat, LogLevel, LogSettings, Mark, Nftables,
+    OnStop, Role, Service, Source,
+};
 
 use reader::{Report, Section};
 

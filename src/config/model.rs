@@ -1,12 +1,12 @@
 //! The configuration as meant: every default filled in, every value checked.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::policy::Policy;
+use crate::policy::{DataPath, Policy};
 
 /// A whole rules file.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +24,8 @@ pub struct Gateway {
     pub audit: AuditSink,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// The gateway's own nftables table.
+    pub nftables: Nftables,
 }
 
 /// Where audit records go.
@@ -75,17 +77,150 @@ pub enum LogFormat {
     Journald,
 }
 
+/// The gateway's own nftables table, used where a service intercepts or has `data_path: nftables`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nftables {
+    /// Its name, in family inet.
+    pub table: String,
+    /// Who guards the servers.
+    pub integration: Integration,
+    /// How the gateway's connections are marked.
+    pub mark: Mark,
+    /// What becomes of the table when the gateway stops.
+    pub on_stop: OnStop,
+}
+
+impl Default for Nftables {
+    fn default() -> Self {
+        Self {
+            table: "ftp_pinhole".to_owned(),
+            integration: Integration::Standalone,
+            mark: Mark::default(),
+            on_stop: OnStop::Remove,
+        }
+    }
+}
+
+/// Who keeps uninvited connections from the servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Integration {
+    /// The gateway's own table: nothing new reaches the named servers but through the gateway.
+    Standalone,
+    /// The administrator's own ruleset, which accepts the mark; the gateway's table only marks.
+    Cooperative,
+}
+
+/// What becomes of the table when the gateway stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnStop {
+    /// It is removed.
+    Remove,
+    /// It stays, and with it the servers stay shut.
+    Keep,
+}
+
+/// The gateway's bits in the marks of packets and connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    value: u32,
+    mask: u32,
+}
+
+impl Mark {
+    /// `value` under `mask`; `None` unless `value` has a bit, lies within `mask` and leaves exactly two bits
+    /// of it free, which say the directions that payload may take.
+    pub fn new(value: u32, mask: u32) -> Option<Self> {
+        let valid = value != 0 && value & !mask == 0 && (mask & !value).count_ones() == 2;
+        valid.then_some(Self { value, mask })
+    }
+
+    /// What marks a connection as the gateway's.
+    pub fn value(self) -> u32 {
+        self.value
+    }
+
+    /// Every bit that the gateway touches.
+    pub fn mask(self) -> u32 {
+        self.mask
+    }
+
+    /// The lower of the two bits beside the value.
+    pub fn low(self) -> u32 {
+        let free = self.mask & !self.value;
+        free & free.wrapping_neg()
+    }
+
+    /// The higher of the two bits beside the value.
+    pub fn high(self) -> u32 {
+        self.mask & !self.value & !self.low()
+    }
+}
+
+impl Default for Mark {
+    fn default() -> Self {
+        Self { value: 0x8000_0000, mask: 0xe000_0000 }
+    }
+}
+
+/// Where a service's servers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Behind the gateway.
+    Reverse,
+    /// Anywhere; its clients are behind the gateway.
+    Forward,
+}
+
+/// How clients reach the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intercept {
+    /// They connect to it.
+    Listen,
+    /// They dial the server; nftables redirects them to a port of the gateway.
+    Redirect,
+    /// They dial the server; TPROXY hands them to the gateway's socket.
+    Tproxy,
+}
+
+/// The address that the server sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The gateway's own.
+    Gateway,
+    /// The client's.
+    Client,
+}
+
 /// One service: clients on one side, a server on the other, and what may pass.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Service {
     /// Its name, as it stands in logs, metrics and records.
     pub name: Arc<str>,
-    /// Where clients connect; at least one.
+    /// Where its servers are.
+    pub role: Role,
+    /// How clients reach the gateway.
+    pub intercept: Intercept,
+    /// The address that the server sees.
+    pub source: Source,
+    /// Where clients connect, or are sent to when they are intercepted; at least one.
     pub listen: Vec<SocketAddr>,
-    /// The server's addresses; at least one. The first of the client's family is tried first.
+    /// The server's addresses; at least one, none in [`Role::Forward`]. The first of the client's family is
+    /// tried first.
     pub upstream: Vec<SocketAddr>,
-    /// Who may connect.
+    /// Who may connect; in [`Role::Forward`]: whose connections are taken.
     pub clients: Vec<IpNet>,
+    /// [`Role::Forward`]: which servers they may reach.
+    pub servers: Vec<IpNet>,
+    /// [`Role::Forward`]: the gateway's addresses towards servers, at most one of each family; by route where
+    /// there is none.
+    pub outside_address: Vec<IpAddr>,
     /// What the engine goes by.
     pub policy: Arc<Policy>,
+}
+
+impl Service {
+    /// Whether it needs the gateway's nftables table.
+    pub fn needs_table(&self) -> bool {
+        self.policy.transparent || self.policy.data_path == DataPath::Nftables
+    }
 }

@@ -5,11 +5,11 @@
 
 use std::fmt::{Display, Write};
 
-use super::model::{AuditSink, Config, Gateway, Service};
+use super::model::{AuditSink, Config, Gateway, Nftables, Role, Service};
 use super::value::duration_text;
 use super::words::{
-    ACTIVE, ACTIVE_SOURCE_PORT, DATA_DIRECTION, LOG_FORMAT, LOG_LEVEL, PRESET, SERVER_ADDRESS, TOLERATE,
-    YES_NO, word_for,
+    ACTIVE, ACTIVE_SOURCE_PORT, DATA_DIRECTION, DATA_PATH, INTEGRATION, INTERCEPT, LOG_FORMAT, LOG_LEVEL,
+    ON_STOP, PRESET, ROLE, SERVER_ADDRESS, SOURCE, TOLERATE, YES_NO, word_for,
 };
 use crate::policy::{Limits, Policy, Timeouts, Tolerances};
 
@@ -37,20 +37,23 @@ fn gateway(out: &mut Yaml, gateway: &Gateway) {
         out.key("level", word_for(LOG_LEVEL, gateway.log.level));
         out.key("format", word_for(LOG_FORMAT, gateway.log.format));
     });
+    out.section("nftables", |out| nftables(out, &gateway.nftables));
+}
+
+fn nftables(out: &mut Yaml, settings: &Nftables) {
+    out.key("table", &settings.table);
+    out.key("integration", word_for(INTEGRATION, settings.integration));
+    out.key("mark", format_args!("{:#010x}/{:#010x}", settings.mark.value(), settings.mark.mask()));
+    out.key("on_stop", word_for(ON_STOP, settings.on_stop));
 }
 
 fn service(out: &mut Yaml, service: &Service) {
     let policy = &service.policy;
-    out.key("role", "reverse");
-    out.key("intercept", "listen");
-    out.key("source", "gateway");
+    out.key("role", word_for(ROLE, service.role));
+    out.key("intercept", word_for(INTERCEPT, service.intercept));
+    out.key("source", word_for(SOURCE, service.source));
     out.key("listen", list(&service.listen));
-    out.key("upstream", list(&service.upstream));
-    out.key("clients", list(&service.clients));
-    match policy.advertise {
-        Some(address) => out.key("advertise", address),
-        None => out.comment("advertise: the address that the client reached"),
-    }
+    addresses(out, service);
     out.key("passive_ports", one_or_list(policy.passive_ports.ranges()));
     out.key("active_ports", one_or_list(policy.active_ports.ranges()));
     out.key("server_ports", one_or_list(policy.server_ports.ranges()));
@@ -60,9 +63,27 @@ fn service(out: &mut Yaml, service: &Service) {
     out.section("timeouts", |out| timeouts(out, &policy.timeouts));
 }
 
+/// Who talks to whom, as far as the role has a say.
+fn addresses(out: &mut Yaml, service: &Service) {
+    out.key("clients", list(&service.clients));
+    if service.role == Role::Forward {
+        out.key("servers", list(&service.servers));
+        match service.outside_address.as_slice() {
+            [] => out.comment("outside_address: by route"),
+            addresses => out.key("outside_address", list(addresses)),
+        }
+        return;
+    }
+    out.key("upstream", list(&service.upstream));
+    match service.policy.advertise {
+        Some(address) => out.key("advertise", address),
+        None => out.comment("advertise: the address that the client reached"),
+    }
+}
+
 fn switches(out: &mut Yaml, policy: &Policy) {
     out.key("server_address", word_for(SERVER_ADDRESS, policy.server_address));
-    out.key("data_path", "relay");
+    out.key("data_path", word_for(DATA_PATH, policy.data_path));
     out.key("active", word_for(ACTIVE, policy.active));
     out.key("active_source_port", word_for(ACTIVE_SOURCE_PORT, policy.active_source_port));
     out.key("data_direction", word_for(DATA_DIRECTION, policy.enforce_direction));

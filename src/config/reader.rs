@@ -150,6 +150,21 @@ impl<'a> Section<'a> {
         self.here.below(key, self.here.at).refuse(&format!("is missing (allowed: {allowed})"));
     }
 
+    /// Notes that `key`, or its default when the file does not have it, does not fit the other keys.
+    pub(super) fn refuse(&mut self, key: &'static str, problem: &str) {
+        match self.value(key) {
+            Some(value) => value.here.refuse(problem),
+            None => self.here.below(key, self.here.at).refuse(problem),
+        }
+    }
+
+    /// Refuses `key` when the file has it.
+    pub(super) fn refuse_present(&mut self, key: &'static str, problem: &str) {
+        if let Some(value) = self.value(key) {
+            value.here.refuse(problem);
+        }
+    }
+
     /// Every key with its value, for sections whose keys are names.
     pub(super) fn entries(&self) -> Vec<(&'a str, Value<'a>)> {
         let entry = |(key, node): (&'a marked_yaml::types::MarkedScalarNode, &'a Node)| {

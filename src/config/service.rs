@@ -5,10 +5,13 @@ use std::sync::Arc;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::conflicts::{self, Addresses};
-use super::model::Service;
+use super::model::{Intercept, Service, Source};
+use super::placement::{self, Placement};
 use super::reader::{Located, Section, Value};
 use super::value;
-use super::words::{ACTIVE, ACTIVE_SOURCE_PORT, DATA_DIRECTION, PRESET, SERVER_ADDRESS, TOLERATE, YES_NO};
+use super::words::{
+    ACTIVE, ACTIVE_SOURCE_PORT, DATA_DIRECTION, DATA_PATH, PRESET, SERVER_ADDRESS, TOLERATE, YES_NO,
+};
 use crate::addr::{PortRange, PortSet};
 use crate::policy::{Limits, Policy, Timeouts, Tolerances};
 
@@ -35,31 +38,32 @@ fn read<'a>(name: &str, value: Value<'a>) -> Option<(Service, Addresses<'a>)> {
         value.here().refuse(&format!("{problem} of a service (allowed: {})", allowed.allowed()));
     }
     let mut section = value.section()?;
-    placement(&mut section);
-    let addresses = Addresses {
-        listen: section.require_list("listen", &value::listen_address()),
-        upstream: section.require_list("upstream", &value::upstream_address()),
-    };
+    let Placement { role, intercept, source } = placement::read(&mut section);
+    let listen = section.require_list("listen", &value::listen_address());
+    let addresses = Addresses { listen, upstream: placement::upstream(&mut section, role) };
     let clients = section.list("clients", &value::network());
-    let policy = policy(&mut section);
+    let (servers, outside_address) = placement::outside(&mut section, role);
+    tls(&mut section);
+    let mut policy = policy(&mut section);
+    policy.transparent = intercept != Intercept::Listen || source == Source::Client;
     section.finish();
     let service = Service {
         name: name.into(),
+        role,
+        intercept,
+        source,
         listen: values(&addresses.listen),
         upstream: values(&addresses.upstream),
         clients: clients.map_or_else(everyone, |clients| values(&clients)),
+        servers: servers.map_or_else(everyone, |servers| values(&servers)),
+        outside_address,
         policy: Arc::new(policy),
     };
     Some((service, addresses))
 }
 
 /// What this version knows one way to do: that way may be written, the others are refused by name.
-fn placement(section: &mut Section) {
-    section.set("role", &mut (), value::only("reverse", &["forward"]));
-    section.set("intercept", &mut (), value::only("listen", &["redirect", "tproxy"]));
-    section.set("source", &mut (), value::only("gateway", &["client"]));
-    section.set("data_path", &mut (), value::only("relay", &["nftables"]));
-    section.unavailable(&["servers", "outside_address"]);
+fn tls(section: &mut Section) {
     let Some(mut tls) = section.section("tls") else { return };
     // The other keys belong to the modes that are refused: naming them too would only distract.
     if tls.require("mode", value::only("deny", &["terminate", "blind"])).is_some() {
@@ -73,6 +77,7 @@ fn policy(section: &mut Section) -> Policy {
     ports(section, "passive_ports", &mut policy.passive_ports);
     ports(section, "active_ports", &mut policy.active_ports);
     ports(section, "server_ports", &mut policy.server_ports);
+    section.set("data_path", &mut policy.data_path, value::word(DATA_PATH));
     section.set("server_address", &mut policy.server_address, value::word(SERVER_ADDRESS));
     section.set("active", &mut policy.active, value::word(ACTIVE));
     section.set("active_source_port", &mut policy.active_source_port, value::word(ACTIVE_SOURCE_PORT));
@@ -136,7 +141,7 @@ fn read_timeouts(mut section: Section, into: &mut Timeouts) {
     section.finish();
 }
 
-fn values<T: Clone>(located: &[Located<T>]) -> Vec<T> {
+pub(super) fn values<T: Clone>(located: &[Located<T>]) -> Vec<T> {
     located.iter().map(|located| located.value.clone()).collect()
 }
 

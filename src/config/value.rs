@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::model::Mark;
 use super::words::Words;
 use crate::addr::PortRange;
 
@@ -95,6 +96,15 @@ pub(super) fn network() -> Kind<IpNet> {
     })
 }
 
+/// An address of the gateway.
+pub(super) fn own_address() -> Kind<IpAddr> {
+    Kind::new("an address of the gateway, or one of each family", |text| {
+        let addr: IpAddr = text.parse().map_err(|_| "is not an address")?;
+        let one = !addr.is_unspecified() && !addr.is_multicast() && addr == addr.to_canonical();
+        if one { Ok(addr) } else { Err("is not the address of one host") }
+    })
+}
+
 /// The address written into a 227.
 pub(super) fn advertised_address() -> Kind<Option<Ipv4Addr>> {
     Kind::new("the IPv4 address of one host", |text| {
@@ -164,6 +174,32 @@ pub(super) fn duration_text(time: Duration) -> String {
     let fits = |size: u128| millis.is_multiple_of(size) && (millis >= 2 * size || size == 1000);
     let unit = UNITS.iter().find(|(_, size)| fits(u128::from(*size)));
     unit.map_or_else(|| format!("{millis}ms"), |(name, size)| format!("{}{name}", millis / u128::from(*size)))
+}
+
+/// The name of an nftables table.
+pub(super) fn table_name() -> Kind<String> {
+    Kind::new("1-32 of a-z A-Z 0-9 _, no digit first", |text| {
+        let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let valid = (1..=32).contains(&text.len()) && text.chars().all(letter);
+        let valid = valid && !text.starts_with(|c: char| c.is_ascii_digit());
+        if valid { Ok(text.to_owned()) } else { Err("is not a name") }
+    })
+}
+
+/// The gateway's bits in the marks of packets and connections.
+pub(super) fn mark() -> Kind<Mark> {
+    let allowed =
+        "VALUE/MASK like 0x80000000/0xe0000000, hexadecimal, the value and two more bits in the mask";
+    Kind::new(allowed, |text| {
+        let (value, mask) = text.split_once('/').ok_or("is not a mark")?;
+        let (value, mask) = hexadecimal(value).zip(hexadecimal(mask)).ok_or("is not a mark")?;
+        Mark::new(value, mask).ok_or("does not leave two bits of the mask free")
+    })
+}
+
+fn hexadecimal(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix("0x").filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))?;
+    u32::from_str_radix(digits, 16).ok()
 }
 
 /// A path in the file system.

@@ -1,7 +1,7 @@
 //! The words of a rules file that stand for a value. Reading and printing go by the same tables.
 
-use super::model::{LogFormat, LogLevel};
-use crate::policy::{Preset, ServerAddress, Tolerances};
+use super::model::{Integration, Intercept, LogFormat, LogLevel, OnStop, Role, Source};
+use crate::policy::{DataPath, Preset, ServerAddress, Tolerances};
 
 /// Words and what they mean, in the order in which an error lists them.
 pub(super) type Words<T> = &'static [(&'static str, T)];
@@ -11,6 +11,26 @@ pub(super) fn word_for<T: PartialEq>(words: Words<T>, value: T) -> &'static str 
     let found = words.iter().find(|(_, meaning)| *meaning == value);
     found.map(|(word, _)| *word).expect("every value has a word, as the tests print each of them")
 }
+
+/// `role`.
+pub(super) const ROLE: Words<Role> = &[("reverse", Role::Reverse), ("forward", Role::Forward)];
+
+/// `intercept`.
+pub(super) const INTERCEPT: Words<Intercept> =
+    &[("listen", Intercept::Listen), ("redirect", Intercept::Redirect), ("tproxy", Intercept::Tproxy)];
+
+/// `source`.
+pub(super) const SOURCE: Words<Source> = &[("gateway", Source::Gateway), ("client", Source::Client)];
+
+/// `data_path`.
+pub(super) const DATA_PATH: Words<DataPath> = &[("relay", DataPath::Relay), ("nftables", DataPath::Nftables)];
+
+/// `gateway.nftables.integration`.
+pub(super) const INTEGRATION: Words<Integration> =
+    &[("standalone", Integration::Standalone), ("cooperative", Integration::Cooperative)];
+
+/// `gateway.nftables.on_stop`.
+pub(super) const ON_STOP: Words<OnStop> = &[("remove", OnStop::Remove), ("keep", OnStop::Keep)];
 
 /// `require_login`.
 pub(super) const YES_NO: Words<bool> = &[("true", true), ("false", false)];

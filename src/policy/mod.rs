@@ -19,6 +19,11 @@ pub use preset::{Denial, Preset};
 pub struct Policy {
     /// Which commands may pass.
     pub preset: Preset,
+    /// How a pinhole is opened.
+    pub data_path: DataPath,
+    /// Whether sockets may have addresses that are not the host's: the client's towards the server, the
+    /// server's towards the client.
+    pub transparent: bool,
     /// Whether PORT and EPRT are allowed.
     pub active: bool,
     /// Whether a pinhole needs a login before it.
@@ -43,6 +48,15 @@ pub struct Policy {
     pub limits: Limits,
     /// Time-outs.
     pub timeouts: Timeouts,
+}
+
+/// How a pinhole is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataPath {
+    /// The gateway accepts, dials and moves the bytes.
+    Relay,
+    /// The kernel translates and forwards, where that can be; otherwise as [`DataPath::Relay`].
+    Nftables,
 }
 
 /// What happens when a 227 names another address than the server's. The address is never used.
@@ -106,6 +120,8 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             preset: Preset::Rw,
+            data_path: DataPath::Relay,
+            transparent: false,
             active: true,
             require_login: true,
             advertise: None,

@@ -1,0 +1,71 @@
+//! Where a service stands: the keys that say how packets reach the gateway and whose address they bear, and
+//! which of them go together.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use super::model::{Intercept, Role, Source};
+use super::reader::{Located, Section};
+use super::service::values;
+use super::value;
+use super::words::{INTERCEPT, ROLE, SOURCE};
+use crate::addr::Family;
+
+/// The keys that are one word.
+pub(super) struct Placement {
+    pub(super) role: Role,
+    pub(super) intercept: Intercept,
+    pub(super) source: Source,
+}
+
+/// Reads them.
+pub(super) fn read(section: &mut Section) -> Placement {
+    let mut placement =
+        Placement { role: Role::Reverse, intercept: Intercept::Listen, source: Source::Gateway };
+    section.set("role", &mut placement.role, value::word(ROLE));
+    section.set("intercept", &mut placement.intercept, value::word(INTERCEPT));
+    section.set("source", &mut placement.source, value::word(SOURCE));
+    if placement.role == Role::Forward {
+        section
+            .refuse_present("advertise", "is for role: reverse (clients are told the server's own address)");
+        if placement.intercept == Intercept::Listen {
+            section.refuse(
+                "intercept",
+                "listen has no server to go to (allowed with role: forward: redirect, tproxy)",
+            );
+        }
+    }
+    placement
+}
+
+/// `upstream`: required, but in role forward the client names the server.
+pub(super) fn upstream<'a>(section: &mut Section<'a>, role: Role) -> Vec<Located<'a, SocketAddr>> {
+    match role {
+        Role::Reverse => section.require_list("upstream", &value::upstream_address()),
+        Role::Forward => {
+            section.refuse_present("upstream", "is for role: reverse (the client names the server)");
+            Vec::new()
+        }
+    }
+}
+
+/// `servers` and `outside_address`, which only role forward has.
+pub(super) fn outside<'a>(
+    section: &mut Section<'a>,
+    role: Role,
+) -> (Option<Vec<Located<'a, IpNet>>>, Vec<IpAddr>) {
+    if role == Role::Reverse {
+        section.refuse_present("servers", "is for role: forward (upstream names the server)");
+        section.refuse_present("outside_address", "is for role: forward");
+        return (None, Vec::new());
+    }
+    let addresses = section.list("outside_address", &value::own_address()).unwrap_or_default();
+    for (index, later) in addresses.iter().enumerate() {
+        let family = Family::of(later.value);
+        if addresses.iter().take(index).any(|earlier| Family::of(earlier.value) == family) {
+            later.here.refuse(&format!("{} is the second of its family (allowed: one of each)", later.value));
+        }
+    }
+    (section.list("servers", &value::network()), values(&addresses))
+}
