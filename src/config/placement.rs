@@ -50,15 +50,41 @@ pub(super) fn upstream<'a>(section: &mut Section<'a>, role: Role) -> Vec<Located
     }
 }
 
+/// Refuses listen addresses whose clients could not be served: an intercepted client dials the server, and a
+/// server that sees the client's address is reached by the client's family.
+pub(super) fn refuse_families(
+    placement: &Placement,
+    listen: &[Located<SocketAddr>],
+    upstream: &[Located<SocketAddr>],
+) {
+    let translated = placement.intercept == Intercept::Listen && placement.source == Source::Gateway;
+    // In role forward there is none; a missing one is an error already.
+    if translated || upstream.is_empty() {
+        return;
+    }
+    for listen in listen {
+        if !upstream.iter().any(|upstream| upstream.value.is_ipv4() == listen.value.is_ipv4()) {
+            let problem = format!("{} has no upstream of its family {FAMILY_NEEDED}", listen.value);
+            listen.here.refuse(&problem);
+        }
+    }
+}
+
 /// `servers` and `outside_address`, which only role forward has.
 pub(super) fn outside<'a>(
     section: &mut Section<'a>,
-    role: Role,
+    placement: &Placement,
 ) -> (Option<Vec<Located<'a, IpNet>>>, Vec<IpAddr>) {
-    if role == Role::Reverse {
+    if placement.role == Role::Reverse {
         section.refuse_present("servers", "is for role: forward (upstream names the server)");
         section.refuse_present("outside_address", "is for role: forward");
         return (None, Vec::new());
+    }
+    if placement.source == Source::Client {
+        section.refuse_present(
+            "outside_address",
+            "is for source: gateway (the server sees the client's address)",
+        );
     }
     let addresses = section.list("outside_address", &value::own_address()).unwrap_or_default();
     for (index, later) in addresses.iter().enumerate() {
@@ -69,3 +95,5 @@ pub(super) fn outside<'a>(
     }
     (section.list("servers", &value::network()), values(&addresses))
 }
+
+const FAMILY_NEEDED: &str = "(needed with source: client and with intercept)";

@@ -65,19 +65,23 @@ fn service(out: &mut Yaml, service: &Service) {
 
 /// Who talks to whom, as far as the role has a say.
 fn addresses(out: &mut Yaml, service: &Service) {
-    out.key("clients", list(&service.clients));
-    if service.role == Role::Forward {
-        out.key("servers", list(&service.servers));
-        match service.outside_address.as_slice() {
-            [] => out.comment("outside_address: by route"),
-            addresses => out.key("outside_address", list(addresses)),
+    match service.role {
+        Role::Reverse => {
+            out.key("upstream", list(&service.upstream));
+            out.key("clients", list(&service.clients));
+            match service.policy.advertise {
+                Some(address) => out.key("advertise", address),
+                None => out.comment("advertise: the address that the client reached"),
+            }
         }
-        return;
-    }
-    out.key("upstream", list(&service.upstream));
-    match service.policy.advertise {
-        Some(address) => out.key("advertise", address),
-        None => out.comment("advertise: the address that the client reached"),
+        Role::Forward => {
+            out.key("clients", list(&service.clients));
+            out.key("servers", list(&service.servers));
+            match service.outside_address.as_slice() {
+                [] => out.comment("outside_address: by route"),
+                addresses => out.key("outside_address", list(addresses)),
+            }
+        }
     }
 }
 

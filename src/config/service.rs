@@ -38,11 +38,13 @@ fn read<'a>(name: &str, value: Value<'a>) -> Option<(Service, Addresses<'a>)> {
         value.here().refuse(&format!("{problem} of a service (allowed: {})", allowed.allowed()));
     }
     let mut section = value.section()?;
-    let Placement { role, intercept, source } = placement::read(&mut section);
+    let placement = placement::read(&mut section);
     let listen = section.require_list("listen", &value::listen_address());
-    let addresses = Addresses { listen, upstream: placement::upstream(&mut section, role) };
+    let addresses = Addresses { listen, upstream: placement::upstream(&mut section, placement.role) };
+    placement::refuse_families(&placement, &addresses.listen, &addresses.upstream);
     let clients = section.list("clients", &value::network());
-    let (servers, outside_address) = placement::outside(&mut section, role);
+    let (servers, outside_address) = placement::outside(&mut section, &placement);
+    let Placement { role, intercept, source } = placement;
     tls(&mut section);
     let mut policy = policy(&mut section);
     policy.transparent = intercept != Intercept::Listen || source == Source::Client;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ftp_pinhole::config::{Config, ConfigErrors, Gateway, MAX_FILE_BYTES};
+use ftp_pinhole::config::{Config, ConfigErrors, Gateway, Intercept, MAX_FILE_BYTES, Role};
 use ftp_pinhole::policy::Policy;
 use marked_yaml::Node;
 
@@ -16,11 +16,12 @@ gateway:
   admin_socket: none
   audit: {file: "/var/log/an \"odd\" \\ name: #1"}
   log: {level: trace, format: json}
+  nftables: {table: ftp_2, integration: cooperative, mark: 0x100/0x700, on_stop: keep}
 services:
   warehouse:
     role: reverse
-    intercept: listen
-    source: gateway
+    intercept: tproxy
+    source: client
     listen: ["203.0.113.10:21", "[2001:db8::10]:21"]
     upstream: [10.0.0.5:21, "[fd00::5]:21"]
     clients: [198.51.100.0/24, 192.0.2.7, "2001:db8:1::/48"]
@@ -29,7 +30,7 @@ services:
     active_ports: [40000-40009, 20]
     server_ports: 30000-30099
     server_address: deny
-    data_path: relay
+    data_path: nftables
     active: allow
     active_source_port: 20
     data_direction: any
@@ -44,6 +45,13 @@ services:
     listen: 203.0.113.10:2121
     upstream: 10.0.0.6:21
     preset: ro
+  office:
+    role: forward
+    intercept: redirect
+    listen: ["0.0.0.0:2122", "[::]:2122"]
+    clients: 10.1.0.0/16
+    servers: [198.51.100.0/24, "2001:db8:2::/48"]
+    outside_address: [203.0.113.1, "2001:db8::1"]
 "#;
 
 pub(crate) fn parse(text: &str) -> Config {
@@ -108,10 +116,90 @@ fn every_key_reaches_the_configuration_and_survives_printing() {
     let printed = (config.to_yaml(), parse(MINIMAL).to_yaml());
     let (changed, defaults) = (leaves(&printed.0), leaves(&printed.1));
     let same = changed.iter().filter(|leaf| defaults.contains(leaf)).map(|(path, _)| path.as_str());
-    let one_way =
-        ["version", "gateway.admin_socket", "role", "intercept", "source", "data_path", "active", "tls.mode"];
-    let same: Vec<_> = same.filter(|path| !path.starts_with("services.-x_1")).collect();
+    let one_way = ["version", "gateway.admin_socket", "role", "active", "tls.mode"];
+    let same: Vec<_> = same.filter(|path| !path.starts_with("services.")).collect();
     assert_eq!(same, one_way);
+}
+
+#[test]
+fn the_keys_of_role_forward_reach_the_configuration() {
+    let config = parse(EVERY_KEY);
+    let office = &config.services[2];
+    assert_eq!((office.role, office.intercept), (Role::Forward, Intercept::Redirect));
+    assert!(office.upstream.is_empty() && office.policy.transparent);
+    let text = |values: &[&dyn ToString]| values.iter().map(|value| value.to_string()).collect::<Vec<_>>();
+    let servers: Vec<_> = office.servers.iter().map(|server| server as &dyn ToString).collect();
+    assert_eq!(text(&servers), ["198.51.100.0/24", "2001:db8:2::/48"]);
+    let outside: Vec<_> = office.outside_address.iter().map(|addr| addr as &dyn ToString).collect();
+    assert_eq!(text(&outside), ["203.0.113.1", "2001:db8::1"]);
+}
+
+#[test]
+fn combinations_that_lead_nowhere_are_refused() {
+    let refused = [
+        (
+            "listen: 0.0.0.0:2121, role: forward",
+            "intercept: listen has no server to go to (allowed with role: forward: redirect, tproxy)",
+        ),
+        (
+            "listen: 0.0.0.0:2121, role: forward, intercept: tproxy, upstream: 10.0.0.5:21",
+            "upstream: is for role: reverse (the client names the server)",
+        ),
+        (
+            "listen: 0.0.0.0:2121, role: forward, intercept: tproxy, advertise: 192.0.2.1",
+            "advertise: is for role: reverse (clients are told the server's own address)",
+        ),
+        (
+            "listen: 0.0.0.0:2121, role: forward, intercept: tproxy, outside_address: [192.0.2.1, 192.0.2.2]",
+            "outside_address: 192.0.2.2 is the second of its family (allowed: one of each)",
+        ),
+        (
+            "listen: 0.0.0.0:2121, role: forward, intercept: tproxy, source: client, outside_address: 192.0.2.1",
+            "outside_address: is for source: gateway (the server sees the client's address)",
+        ),
+        (
+            "listen: 0.0.0.0:21, upstream: 10.0.0.5:21, servers: 10.0.0.0/8",
+            "servers: is for role: forward (upstream names the server)",
+        ),
+        (
+            "listen: 0.0.0.0:21, upstream: 10.0.0.5:21, outside_address: 192.0.2.1",
+            "outside_address: is for role: forward",
+        ),
+        (
+            "listen: [0.0.0.0:21, '[::]:21'], upstream: 10.0.0.5:21, source: client",
+            "listen: [::]:21 has no upstream of its family (needed with source: client and with intercept)",
+        ),
+        (
+            "listen: 0.0.0.0:2121, upstream: '[fd00::5]:21', intercept: redirect",
+            "listen: 0.0.0.0:2121 has no upstream of its family (needed with source: client and with intercept)",
+        ),
+        ("listen: 0.0.0.0:21", "upstream: is missing"),
+    ];
+    for (keys, expected) in refused {
+        let said = errors(&format!("version: 1\nservices: {{a: {{{keys}}}}}\n"));
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains(&format!("services.a.{expected}")), "{keys}: {said}");
+    }
+}
+
+#[test]
+fn a_mark_leaves_two_bits_for_the_directions() {
+    for mark in
+        ["1", "0x1", "0x0/0x7", "0x1/0x3", "0x1/0xf", "0x8/0x7", "0x1/0x7 ", "0x1_0/0x7", "0x100000000/0x7"]
+    {
+        let said = errors(&format!("{MINIMAL}gateway: {{nftables: {{mark: {mark:?}}}}}\n"));
+        assert!(said.contains("gateway.nftables.mark: ") && said.contains("VALUE/MASK"), "{mark}: {said}");
+    }
+    let mark = parse(&format!("{MINIMAL}gateway: {{nftables: {{mark: 0x4/0x16}}}}\n")).gateway.nftables.mark;
+    assert_eq!((mark.value(), mark.mask(), mark.low(), mark.high()), (0x4, 0x16, 0x2, 0x10));
+}
+
+#[test]
+fn a_table_has_a_plain_name() {
+    for name in ["", "1a", "a-b", "a b", "inet;flush", &"a".repeat(33)] {
+        let said = errors(&format!("{MINIMAL}gateway: {{nftables: {{table: {name:?}}}}}\n"));
+        assert!(said.contains("gateway.nftables.table: "), "{name}: {said}");
+    }
 }
 
 #[test]
@@ -154,17 +242,10 @@ version: 1
 gateway:
   admin_socket: /run/ftp-pinhole/admin.sock
   http: 127.0.0.1:9921
-  nftables: {table: ftp_pinhole}
 services:
   a:
-    role: forward
-    intercept: tproxy
-    source: client
     listen: 192.0.2.1:21
     upstream: 10.0.0.5:21
-    servers: [0.0.0.0/0]
-    outside_address: 203.0.113.1
-    data_path: nftables
     tls: {mode: terminate, certificate: /etc/cert.pem}
 rules: []
 tests: []
@@ -172,16 +253,9 @@ tests: []
     let expected = "\
 rules.yaml:3:17: gateway.admin_socket: /run/ftp-pinhole/admin.sock is not available in this version (allowed: none)
 rules.yaml:4:3: gateway.http: is not available in this version
-rules.yaml:5:3: gateway.nftables: is not available in this version
-rules.yaml:8:11: services.a.role: forward is not available in this version (allowed: reverse)
-rules.yaml:9:16: services.a.intercept: tproxy is not available in this version (allowed: listen)
-rules.yaml:10:13: services.a.source: client is not available in this version (allowed: gateway)
-rules.yaml:13:5: services.a.servers: is not available in this version
-rules.yaml:14:5: services.a.outside_address: is not available in this version
-rules.yaml:15:16: services.a.data_path: nftables is not available in this version (allowed: relay)
-rules.yaml:16:17: services.a.tls.mode: terminate is not available in this version (allowed: deny)
-rules.yaml:17:1: rules: is not available in this version
-rules.yaml:18:1: tests: is not available in this version";
+rules.yaml:9:17: services.a.tls.mode: terminate is not available in this version (allowed: deny)
+rules.yaml:10:1: rules: is not available in this version
+rules.yaml:11:1: tests: is not available in this version";
     assert_eq!(errors(text), expected);
 }
 
@@ -302,7 +376,7 @@ fn every_key_is_documented_with_its_default() {
         assert!(text.contains(&stated), "{path} without {stated}");
         assert!(text.contains("Example: `"), "{path} without an example");
     }
-    for path in ["advertise", "gateway.audit.file", "gateway.audit.journald"] {
+    for path in ["advertise", "servers", "outside_address", "gateway.audit.file", "gateway.audit.journald"] {
         assert!(of(path).is_some(), "no heading {path}");
     }
 }
