@@ -2,7 +2,7 @@
 //!
 //! The core ([`ftp`], [`policy`], [`pinhole`], [`session`]) has no socket, clock, randomness, file or
 //! async: events and the time go in, outputs come out. The shells around it ([`proxy`], [`firewall`],
-//! [`audit`], [`telemetry`], [`config`], [`cli`]) are thin. Imports only run down this list; a test
+//! [`host`], [`audit`], [`telemetry`], [`config`], [`cli`]) are thin. Imports only run down this list; a test
 //! holds them to it. `docs/architecture.md` has the picture.
 
 pub mod addr;
@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod firewall;
 pub mod ftp;
+pub mod host;
 pub mod ids;
 pub mod pinhole;
 pub mod policy;

@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["pinhole"],
     &["session"],
     &["config"],
-    &["audit", "firewall", "telemetry"],
+    &["audit", "firewall", "host", "telemetry"],
     &["proxy"],
     &["cli"],
 ];

@@ -1,0 +1,152 @@
+//! Policy routing: packets that the gateway's table has marked are delivered on this host, whatever
+//! address they are for.
+//!
+//! Three rules for each family, through iproute2:
+//!
+//! ```text
+//! 2121: from all iif lo fwmark MARK goto 2123     what transparent sockets send bears the mark, too,
+//!                                                 and goes where its destination is
+//! 2122: from all fwmark MARK lookup 2121          table 2121: local default dev lo
+//! 2123: from all nop
+//! ```
+
+use std::process::{Command, Stdio};
+
+use tracing::info;
+
+use super::{HostError, probe};
+use crate::addr::Family;
+use crate::config::Mark;
+
+/// The routing table that delivers everything here.
+pub const TABLE: u32 = 2121;
+
+/// The priority of the first of three rules.
+pub const PRIORITY: u32 = 2121;
+
+/// By whom the rules and the route are, so that only our own are removed (rtnetlink(7), `rtm_protocol`).
+pub const ROUTE_PROTOCOL: u32 = 121;
+
+/// The rules and the route of one family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Divert {
+    family: Family,
+    mark: Mark,
+}
+
+impl Divert {
+    pub(super) fn new(family: Family, mark: Mark) -> Self {
+        Self { family, mark }
+    }
+
+    pub(super) fn family(self) -> Family {
+        self.family
+    }
+
+    /// Adds route and rules; those that a gateway with the same mark has left behind are replaced.
+    pub(super) fn add(self) -> Result<(), HostError> {
+        self.remove_rules()?;
+        self.ip(&self.route("replace"))?;
+        self.rules().iter().try_for_each(|rule| self.ip(&format!("rule add {rule}")).map(drop))
+    }
+
+    /// Removes the rules, and the route unless a gateway with another mark uses it.
+    pub(super) fn remove(self) -> Result<(), HostError> {
+        self.remove_rules()?;
+        if self.ip(&format!("rule show table {TABLE}"))?.trim().is_empty() {
+            self.ip(&self.route("del"))?;
+        }
+        info!(family = self.family.number(), table = TABLE, "policy routing removed");
+        Ok(())
+    }
+
+    /// Removes every copy of the rules.
+    fn remove_rules(self) -> Result<(), HostError> {
+        for rule in self.rules() {
+            loop {
+                match self.ip(&format!("rule del {rule}")) {
+                    Ok(_) => {}
+                    Err(HostError::Routing { said, .. }) if said.ends_with(NO_SUCH_RULE) => break,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Each rule names the mark: two gateways on one host have two.
+    fn rules(self) -> [String; 3] {
+        let ours =
+            format!("fwmark {:#x}/{:#x} protocol {ROUTE_PROTOCOL}", self.mark.value(), self.mark.mask());
+        let (lookup, end) = (PRIORITY + 1, PRIORITY + 2);
+        [
+            format!("priority {PRIORITY} iif lo {ours} goto {end}"),
+            format!("priority {lookup} {ours} lookup {TABLE}"),
+            format!("priority {end} {ours} nop"),
+        ]
+    }
+
+    fn route(self, verb: &str) -> String {
+        let everywhere = match self.family {
+            Family::V4 => "0.0.0.0/0",
+            Family::V6 => "::/0",
+        };
+        format!("route {verb} local {everywhere} dev lo table {TABLE} protocol {ROUTE_PROTOCOL}")
+    }
+
+    /// What `ip` prints when it is given these arguments, which hold no spaces of their own.
+    fn ip(self, arguments: &str) -> Result<String, HostError> {
+        let family = match self.family {
+            Family::V4 => "-4",
+            Family::V6 => "-6",
+        };
+        let failed = |said: String| HostError::Routing { arguments: format!("{family} {arguments}"), said };
+        let program = probe::find("ip").ok_or_else(|| failed("not installed".to_owned()))?;
+        let mut command = Command::new(program);
+        command.arg(family).args(arguments.split(' ')).env_clear().stdin(Stdio::null());
+        let output = command.output().map_err(|error| failed(error.to_string()))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(failed(said.lines().next().unwrap_or("no reason given").trim().to_owned()))
+    }
+}
+
+/// How `ip` ends its complaint when there is nothing left to remove.
+const NO_SUCH_RULE: &str = "No such file or directory";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_host_sends_goes_past_the_rule_that_delivers_here() {
+        let divert = Divert::new(Family::V4, Mark::default());
+        let expected = [
+            "priority 2121 iif lo fwmark 0x80000000/0xe0000000 protocol 121 goto 2123",
+            "priority 2122 fwmark 0x80000000/0xe0000000 protocol 121 lookup 2121",
+            "priority 2123 fwmark 0x80000000/0xe0000000 protocol 121 nop",
+        ];
+        assert_eq!(divert.rules(), expected);
+    }
+
+    #[test]
+    fn everything_is_local_in_the_table() {
+        let route = |family| Divert::new(family, Mark::default()).route("replace");
+        assert_eq!(route(Family::V4), "route replace local 0.0.0.0/0 dev lo table 2121 protocol 121");
+        assert_eq!(route(Family::V6), "route replace local ::/0 dev lo table 2121 protocol 121");
+    }
+
+    #[test]
+    fn a_refusal_of_ip_is_told_in_its_own_words() {
+        if probe::find("ip").is_none() {
+            return eprintln!("SKIP a_refusal_of_ip_is_told_in_its_own_words: no iproute2");
+        }
+        let error = Divert::new(Family::V4, Mark::default()).ip("rule nonsense").unwrap_err().to_string();
+        assert!(
+            error.starts_with("`ip -4 rule nonsense` failed: Command \"nonsense\" is unknown"),
+            "{error}"
+        );
+    }
+}
