@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use anyhow::Context;
 
-use super::{CheckArgs, flows};
+use super::{CheckArgs, flows, notes};
 use crate::config::Config;
 
-/// Checks the rules file and prints what was asked for, or one line that all is well.
+/// Checks the rules file and prints what was asked for, or that all is well and what may not be expected.
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<()> {
     let config = Config::load(&args.rules)?;
     let mut parts = Vec::new();
@@ -18,7 +18,8 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<()> {
         parts.push(flows::tables(&config));
     }
     if parts.is_empty() {
-        parts.push(format!("{}: ok: {}\n", args.rules.display(), summary(&config)));
+        let ok = format!("{}: ok: {}\n", args.rules.display(), summary(&config));
+        parts.push(ok + &notes::notes(&config).concat());
     }
     io::stdout().write_all(parts.join("\n").as_bytes()).context("cannot write to standard output")
 }

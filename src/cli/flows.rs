@@ -1,12 +1,14 @@
 //! `check --flows`: the connections that firewalls on both sides of the gateway must allow.
 //!
-//! One table for each service; clients stand beside the listen addresses of their family. A firewall
-//! that follows connections needs no more than this: answers belong to the connection.
+//! One table for each service; clients stand beside the addresses of their family that they dial. A
+//! firewall that follows connections needs no more than this: answers belong to the connection.
 
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
+
 use crate::addr::Family;
-use crate::config::{Config, Service};
+use crate::config::{Config, Intercept, Role, Service, Source};
 
 /// The tables of all services, with an empty line between them.
 pub(super) fn tables(config: &Config) -> String {
@@ -25,71 +27,124 @@ fn table(service: &Service) -> String {
 }
 
 fn control(service: &Service) -> Vec<Row> {
-    let outside = outside(service).map(|side| {
-        let port = side.listen.port().to_string();
-        row("control", OUTSIDE, [&side.clients, ANY, &host(side.listen), &port], "client -> gateway")
+    let clients = client_side(service).into_iter().map(|side| {
+        let port = side.port.to_string();
+        row("control", side.place, [&side.clients, ANY, &side.dialled, &port], "client -> gateway")
     });
-    let inside = service.upstream.iter().map(|server| {
-        let (ip, port) = (server.ip().to_string(), server.port().to_string());
-        row("control", INSIDE, [GATEWAY, ANY, &ip, &port], "gateway -> server")
+    let servers = server_side(service).into_iter().map(|side| {
+        let port = side.port.to_string();
+        row("control", side.place, [&side.seen, ANY, &side.servers, &port], "gateway -> server")
     });
-    outside.chain(inside).collect()
+    clients.chain(servers).collect()
 }
 
 fn passive(service: &Service) -> Vec<Row> {
     let ports = service.policy.passive_ports.to_string();
-    let outside = outside(service).map(|side| {
+    let clients = client_side(service).into_iter().map(|side| {
         let to = match service.policy.advertise {
-            Some(told) if side.listen.is_ipv4() => format!("{} (told {told})", host(side.listen)),
-            _ => host(side.listen),
+            Some(told) if side.family == Family::V4 => format!("{} (told {told})", side.dialled),
+            _ => side.dialled,
         };
-        row("passive data", OUTSIDE, [&side.clients, ANY, &to, &ports], "client -> gateway")
+        row("passive data", side.place, [&side.clients, ANY, &to, &ports], "client -> gateway")
     });
     let ports = service.policy.server_ports.to_string();
-    let inside = hosts(&service.upstream).into_iter().map(|server| {
-        row("passive data", INSIDE, [GATEWAY, ANY, &server.to_string(), &ports], "gateway -> server")
+    let servers = server_side(service).into_iter().map(|side| {
+        row("passive data", side.place, [&side.seen, ANY, &side.servers, &ports], "gateway -> server")
     });
-    without_repeats(outside.chain(inside))
+    without_repeats(clients.chain(servers))
 }
 
 fn active(service: &Service) -> Vec<Row> {
     let ports = service.policy.active_ports.to_string();
-    let inside = hosts(&service.upstream).into_iter().map(|server| {
-        row("active data", INSIDE, [&server.to_string(), ANY, GATEWAY, &ports], "server -> gateway")
+    let servers = server_side(service).into_iter().map(|side| {
+        row("active data", side.place, [&side.servers, ANY, &side.seen, &ports], "server -> gateway")
     });
     let source = service.policy.active_source_port.map_or_else(|| ANY.to_owned(), |port| port.to_string());
-    let outside = outside(service).map(|side| {
-        let from = host(side.listen);
-        row("active data", OUTSIDE, [&from, &source, &side.clients, CLIENT_PORTS], "gateway -> client")
+    let clients = client_side(service).into_iter().map(|side| {
+        let to = [&side.dialled, &source, &side.clients, CLIENT_PORTS];
+        row("active data", side.place, to, "gateway -> client")
     });
-    without_repeats(inside.chain(outside))
+    without_repeats(servers.chain(clients))
 }
 
-/// A listen address and the clients of its family.
-struct Outside {
-    listen: SocketAddr,
+/// What clients of one family dial.
+struct ClientSide {
+    place: &'static str,
+    family: Family,
     clients: String,
+    dialled: String,
+    port: u16,
 }
 
-/// The listen addresses that have clients of their family.
-fn outside(service: &Service) -> impl Iterator<Item = Outside> {
-    service.listen.iter().filter_map(|&listen| {
-        let same_family = |client: &&ipnet::IpNet| Family::of(client.addr()) == Family::of(listen.ip());
-        let clients: Vec<_> = service.clients.iter().filter(same_family).map(ToString::to_string).collect();
-        (!clients.is_empty()).then(|| Outside { listen, clients: clients.join(", ") })
-    })
+/// What clients dial, as far as there are clients of its family: the gateway, or the servers whose
+/// connections it takes.
+fn client_side(service: &Service) -> Vec<ClientSide> {
+    let place = if service.role == Role::Reverse { OUTSIDE } else { INSIDE };
+    let side = |family, dialled, port| {
+        let clients = of_family(&service.clients, family)?;
+        Some(ClientSide { place, family, clients, dialled, port })
+    };
+    let at = |addr: &SocketAddr| side(Family::of(addr.ip()), host(addr.ip()), addr.port());
+    match (service.role, service.intercept) {
+        (Role::Reverse, Intercept::Listen) => service.listen.iter().filter_map(at).collect(),
+        (Role::Reverse, _) => service.upstream.iter().filter_map(at).collect(),
+        (Role::Forward, _) => families(service)
+            .filter_map(|family| side(family, of_family(&service.servers, family)?, CONTROL_PORT))
+            .collect(),
+    }
 }
 
-/// A gateway address as a firewall names it.
-fn host(listen: SocketAddr) -> String {
-    if listen.ip().is_unspecified() { GATEWAY.to_owned() } else { listen.ip().to_string() }
+/// Servers of one family, and whom they see.
+struct ServerSide {
+    place: &'static str,
+    servers: String,
+    port: u16,
+    seen: String,
 }
 
-fn hosts(addresses: &[SocketAddr]) -> Vec<IpAddr> {
-    let mut hosts: Vec<_> = addresses.iter().map(SocketAddr::ip).collect();
-    hosts.sort();
-    hosts.dedup();
-    hosts
+/// The servers, as far as anybody of their family can be seen by them.
+fn server_side(service: &Service) -> Vec<ServerSide> {
+    let place = if service.role == Role::Reverse { INSIDE } else { OUTSIDE };
+    let side =
+        |family, servers, port| Some(ServerSide { place, servers, port, seen: seen(service, family)? });
+    match service.role {
+        Role::Reverse => service
+            .upstream
+            .iter()
+            .filter_map(|addr| side(Family::of(addr.ip()), addr.ip().to_string(), addr.port()))
+            .collect(),
+        Role::Forward => families(service)
+            .filter_map(|family| side(family, of_family(&service.servers, family)?, CONTROL_PORT))
+            .collect(),
+    }
+}
+
+/// The address that servers of `family` see.
+fn seen(service: &Service, family: Family) -> Option<String> {
+    let own = service.outside_address.iter().find(|ip| Family::of(**ip) == family);
+    match service.source {
+        Source::Client => of_family(&service.clients, family),
+        Source::Gateway => Some(own.map_or_else(|| GATEWAY.to_owned(), ToString::to_string)),
+    }
+}
+
+/// The families that a service listens in and has clients of.
+fn families(service: &Service) -> impl Iterator<Item = Family> {
+    let listens = |family: &Family| service.listen.iter().any(|addr| Family::of(addr.ip()) == *family);
+    let clients = |family: &Family| of_family(&service.clients, *family).is_some();
+    [Family::V4, Family::V6].into_iter().filter(listens).filter(clients)
+}
+
+/// The networks of `family` in one cell, `None` when there are none.
+fn of_family(networks: &[IpNet], family: Family) -> Option<String> {
+    let networks = networks.iter().filter(|network| Family::of(network.addr()) == family);
+    let networks: Vec<_> = networks.map(ToString::to_string).collect();
+    (!networks.is_empty()).then(|| networks.join(", "))
+}
+
+/// An address as a firewall names it.
+fn host(ip: IpAddr) -> String {
+    if ip.is_unspecified() { GATEWAY.to_owned() } else { ip.to_string() }
 }
 
 /// One service may listen on two ports of one address: its data connections are the same.
@@ -134,3 +189,6 @@ const ANY: &str = "any";
 
 /// Clients name their ports themselves; below 1024 is refused.
 const CLIENT_PORTS: &str = "1024-65535";
+
+/// The port of servers whose connections are taken in role forward.
+const CONTROL_PORT: u16 = 21;

@@ -5,6 +5,7 @@
 
 mod check;
 mod flows;
+mod notes;
 mod run;
 
 use std::path::PathBuf;

@@ -89,3 +89,61 @@ passive data  inside    gateway      any           10.0.0.6  3000-3009, 4000    
     let output = gateway(&["check", "-", "--flows"], rules);
     assert_eq!(stdout(&output), expected, "{}", stderr(&output));
 }
+
+#[test]
+fn check_lists_the_flows_of_intercepted_and_transparent_services() {
+    let rules = "\
+version: 1
+services:
+  office:
+    role: forward
+    intercept: tproxy
+    listen: [\"0.0.0.0:2121\", \"[::]:2121\"]
+    clients: [10.1.0.0/16, 10.2.0.0/16]
+    servers: [198.51.100.0/24, \"2001:db8::/32\"]
+    outside_address: 203.0.113.1
+  dmz: {intercept: redirect, source: client, listen: 0.0.0.0:2122, upstream: 192.0.2.5:21, clients: 0.0.0.0/0}
+";
+    let expected = "\
+service office
+what          firewall  from                      source ports  to                        destination ports  first packet goes
+control       inside    10.1.0.0/16, 10.2.0.0/16  any           198.51.100.0/24           21                 client -> gateway
+control       outside   203.0.113.1               any           198.51.100.0/24           21                 gateway -> server
+passive data  inside    10.1.0.0/16, 10.2.0.0/16  any           198.51.100.0/24           50000-50999        client -> gateway
+passive data  outside   203.0.113.1               any           198.51.100.0/24           1024-65535         gateway -> server
+active data   outside   198.51.100.0/24           any           203.0.113.1               40000-49999        server -> gateway
+active data   inside    198.51.100.0/24           any           10.1.0.0/16, 10.2.0.0/16  1024-65535         gateway -> client
+
+service dmz
+what          firewall  from       source ports  to         destination ports  first packet goes
+control       outside   0.0.0.0/0  any           192.0.2.5  21                 client -> gateway
+control       inside    0.0.0.0/0  any           192.0.2.5  21                 gateway -> server
+passive data  outside   0.0.0.0/0  any           192.0.2.5  50000-50999        client -> gateway
+passive data  inside    0.0.0.0/0  any           192.0.2.5  1024-65535         gateway -> server
+active data   inside    192.0.2.5  any           0.0.0.0/0  40000-49999        server -> gateway
+active data   outside   192.0.2.5  any           0.0.0.0/0  1024-65535         gateway -> client
+";
+    let output = gateway(&["check", "-", "--flows"], rules);
+    assert_eq!(stdout(&output), expected, "{}", stderr(&output));
+}
+
+#[test]
+fn check_notes_where_the_kernel_path_cannot_be() {
+    let rules = "\
+version: 1
+services:
+  a: {data_path: nftables, listen: [\"192.0.2.1:21\", \"[2001:db8::1]:21\"], upstream: [10.0.0.5:21, 127.0.0.1:2121]}
+  b: {data_path: nftables, listen: 192.0.2.1:2121, upstream: 192.0.2.1:8021}
+  c: {data_path: relay, listen: \"[2001:db8::1]:2121\", upstream: 10.0.0.5:21}
+  d: {data_path: nftables, role: forward, intercept: tproxy, listen: \"0.0.0.0:2122\"}
+";
+    let expected = "\
+-: ok: 4 services, 5 listen addresses
+note: service a: clients of [2001:db8::1]:21 use the relay for data, as no upstream is of their family
+note: service a: upstream 127.0.0.1:2121 is on this host, so its data connections use the relay
+note: service b: upstream 192.0.2.1:8021 is on this host, so its data connections use the relay
+";
+    let output = gateway(&["check", "-"], rules);
+    assert_eq!(stdout(&output), expected, "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(0));
+}
