@@ -103,7 +103,7 @@ impl Bench {
             known.lock().unwrap().push(format!("/proc/{}/schedstat", path.display()));
         };
         let runtime = Builder::new_multi_thread().enable_all().on_thread_start(note).build().unwrap();
-        let relay = Relay::new(Arc::new(AtomicU64::new(0)), Arc::new(|_, _| panic!("a stranger came")));
+        let relay = Relay::new(Arc::new(AtomicU64::new(0)), 1, Arc::new(|_, _| panic!("a stranger came")));
         let (sender, closed) = channel();
         let inbox = Arc::new(Inbox(Mutex::new(sender)));
         Self { relay, runtime, policy: Arc::new(Policy::default()), threads, inbox, closed }

@@ -139,6 +139,10 @@ reasons! {
     UpstreamSilent = "upstream-silent",
     /// The client's address is not in `clients`.
     ClientNotAllowed = "client-not-allowed",
+    /// The client dialled the gateway itself where the gateway only takes intercepted connections.
+    NotIntercepted = "not-intercepted",
+    /// The server that the client dialled is not in `servers` or, in role reverse, not in `upstream`.
+    ServerNotAllowed = "server-not-allowed",
     /// `limits.sessions` is reached.
     SessionLimit = "session-limit",
     /// `limits.sessions_per_client` is reached.

@@ -70,6 +70,32 @@ pub(super) fn refuse_families(
     }
 }
 
+/// Refuses servers on the gateway's own loopback where clients would have to dial them, or where they would
+/// answer the client and not the gateway.
+pub(super) fn refuse_loopback(placement: &Placement, upstream: &[Located<SocketAddr>]) {
+    if (placement.intercept, placement.source) == (Intercept::Listen, Source::Gateway) {
+        return;
+    }
+    for upstream in upstream.iter().filter(|upstream| upstream.value.ip().is_loopback()) {
+        let problem = format!("{} is for clients of this host only {ELSEWHERE}", upstream.value);
+        upstream.here.refuse(&problem);
+    }
+}
+
+/// Refuses listen addresses that every server of role forward shares: the gateway could not tell a connection
+/// to a server from one to itself.
+pub(super) fn refuse_own_port(placement: &Placement, listen: &[Located<SocketAddr>]) {
+    if (placement.role, placement.intercept) != (Role::Forward, Intercept::Tproxy) {
+        return;
+    }
+    for listen in listen.iter().filter(|listen| listen.value.ip().is_unspecified()) {
+        if listen.value.port() == CONTROL_PORT {
+            let problem = format!("{} is every server's address, too {OTHER_PORT}", listen.value);
+            listen.here.refuse(&problem);
+        }
+    }
+}
+
 /// `servers` and `outside_address`, which only role forward has.
 pub(super) fn outside<'a>(
     section: &mut Section<'a>,
@@ -96,4 +122,10 @@ pub(super) fn outside<'a>(
     (section.list("servers", &value::network()), values(&addresses))
 }
 
+/// Where servers listen.
+const CONTROL_PORT: u16 = 21;
+
+const OTHER_PORT: &str =
+    "(allowed with role: forward and intercept: tproxy: one address, or another port than 21)";
+const ELSEWHERE: &str = "(allowed with source: client and with intercept: another host)";
 const FAMILY_NEEDED: &str = "(needed with source: client and with intercept)";

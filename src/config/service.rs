@@ -42,6 +42,8 @@ fn read<'a>(name: &str, value: Value<'a>) -> Option<(Service, Addresses<'a>)> {
     let listen = section.require_list("listen", &value::listen_address());
     let addresses = Addresses { listen, upstream: placement::upstream(&mut section, placement.role) };
     placement::refuse_families(&placement, &addresses.listen, &addresses.upstream);
+    placement::refuse_loopback(&placement, &addresses.upstream);
+    placement::refuse_own_port(&placement, &addresses.listen);
     let clients = section.list("clients", &value::network());
     let (servers, outside_address) = placement::outside(&mut section, &placement);
     let Placement { role, intercept, source } = placement;

@@ -5,6 +5,7 @@
 
 pub mod recorder;
 pub mod relay;
+pub mod socket;
 
 use std::sync::Arc;
 

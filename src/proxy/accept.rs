@@ -13,6 +13,7 @@ use super::dial::dial;
 use super::driver::Driver;
 use super::leg::Leg;
 use super::limits::{Place, SessionCounter};
+use super::route::{Route, route};
 use super::shared::Shared;
 use crate::addr::{Legs, canonical};
 use crate::audit::SessionContext;
@@ -31,18 +32,20 @@ const REFUSAL_TIME: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) service: Service,
+    /// What packets bear whose source address is not the gateway's.
+    pub(super) mark: u32,
     pub(super) sessions: Arc<SessionCounter>,
     pub(super) shared: Arc<Shared>,
 }
 
 /// Accepts clients for ever; each gets a task of its own on one of the workers.
-pub(super) async fn accept_loop(listener: TcpListener, running: Arc<Running>) {
+pub(super) async fn accept_loop(listener: TcpListener, listen: SocketAddr, running: Arc<Running>) {
     loop {
         match accept(&listener).await {
             Ok((stream, client)) => {
                 let session = running.shared.next_session();
                 let span = info_span!("session", %session, service = %running.service.name, %client);
-                let task = serve(Arc::clone(&running), stream, client, session).instrument(span);
+                let task = serve(Arc::clone(&running), listen, stream, client, session).instrument(span);
                 running.shared.workers.spawn(task);
             }
             Err(error) if is_of_one_connection(&error) => debug!(%error, "client gone before accept"),
@@ -65,7 +68,13 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn serve(running: Arc<Running>, stream: std::net::TcpStream, client: SocketAddr, session: SessionId) {
+async fn serve(
+    running: Arc<Running>,
+    listen: SocketAddr,
+    stream: std::net::TcpStream,
+    client: SocketAddr,
+    session: SessionId,
+) {
     let stream = match TcpStream::from_std(stream) {
         Ok(stream) => stream,
         Err(error) => return error!(%error, "cannot serve a client"),
@@ -76,10 +85,13 @@ async fn serve(running: Arc<Running>, stream: std::net::TcpStream, client: Socke
         Ok(place) => place,
         Err(reason) => return turn_away(&running, &context, stream, reason).await,
     };
-    let service = &running.service;
-    match dial(&service.upstream, client, service.policy.timeouts.connect).await {
+    let Route { reached, servers } = match route(&running.service, listen, &stream) {
+        Ok(route) => route,
+        Err(reason) => return turn_away(&running, &context, stream, reason).await,
+    };
+    match dial(&running.service, &servers, client, running.mark).await {
         Ok(upstream) => {
-            if let Err(error) = run_session(&running, context, stream, upstream).await {
+            if let Err(error) = run_session(&running, context, reached, stream, upstream).await {
                 debug!(%error, "a peer was gone before the session began");
             }
         }
@@ -104,16 +116,13 @@ fn admit(running: &Running, client: SocketAddr) -> Result<Place, Reason> {
 async fn run_session(
     running: &Running,
     context: SessionContext,
+    reached: SocketAddr,
     stream: TcpStream,
     upstream: TcpStream,
 ) -> io::Result<()> {
     let (client, server) = (Leg::new(stream)?, Leg::new(upstream)?);
-    let legs = Legs {
-        client: context.client,
-        reached: client.local_addr()?,
-        source: server.local_addr()?,
-        server: server.peer_addr()?,
-    };
+    let legs =
+        Legs { client: context.client, reached, source: server.local_addr()?, server: server.peer_addr()? };
     let context = SessionContext { server: Some(legs.server), ..context };
     let shared = Arc::clone(&running.shared);
     let engine = Session::new(Arc::clone(&running.service.policy), legs, shared.clock.now());
@@ -127,6 +136,8 @@ async fn turn_away(running: &Running, context: &SessionContext, stream: TcpStrea
     running.shared.reporter.report(Some(context), event);
     let text: &[u8] = match reason {
         Reason::ClientNotAllowed => b"421 This service is not for your address.\r\n",
+        Reason::NotIntercepted => b"421 Connect to the server, not to the gateway.\r\n",
+        Reason::ServerNotAllowed => b"421 This server is not allowed.\r\n",
         Reason::SessionLimit => b"421 Too many connections.\r\n",
         Reason::ClientSessionLimit => b"421 Too many connections from your address.\r\n",
         _ => b"421 The server cannot be reached.\r\n",

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
@@ -20,8 +21,10 @@ use super::report::Reporter;
 use super::shared::Shared;
 use super::workers::{self, Workers};
 use crate::audit::{Audit, AuditError};
-use crate::config::model::{Config, Service};
+use crate::config::model::{Config, Intercept, Service};
 use crate::firewall::Relay;
+use crate::firewall::socket::make_transparent;
+use crate::host::{self, HostError};
 use crate::reason::Reason;
 use crate::session::{Event, EventKind};
 
@@ -44,6 +47,9 @@ pub enum RunError {
         /// What the system said.
         source: io::Error,
     },
+    /// The host lacks what a service needs.
+    #[error(transparent)]
+    Host(#[from] HostError),
     /// Audit records cannot be written.
     #[error("the audit record cannot be kept")]
     Audit(#[from] AuditError),
@@ -54,6 +60,10 @@ pub enum RunError {
 
 fn hint(source: &io::Error) -> &'static str {
     match source.kind() {
+        // Binding a low port is EACCES.
+        _ if source.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
+            " (intercept: tproxy needs CAP_NET_ADMIN)"
+        }
         io::ErrorKind::PermissionDenied => " (ports below 1024 need CAP_NET_BIND_SERVICE)",
         io::ErrorKind::AddrInUse => " (another program listens there)",
         io::ErrorKind::AddrNotAvailable => " (no interface of this host has that address)",
@@ -81,15 +91,15 @@ impl Gateway {
     fn start_on(workers: Workers, config: Config, audit: Audit) -> Result<Self, RunError> {
         let drain = config.services.iter().map(|service| service.policy.timeouts.drain).max();
         let reporter = Arc::new(Reporter::new(audit));
-        let backend = Box::new(relay(&reporter));
+        let mark = config.gateway.nftables.mark.value();
+        let backend = Box::new(relay(mark, &reporter));
         let shared = Arc::new(Shared::new(reporter, backend, workers));
         let mut listeners = Vec::new();
         for service in config.services {
-            listeners.extend(listen_for(service, &shared)?);
+            listeners.extend(listen_for(service, mark, &shared)?);
         }
-        let accepting =
-            listeners.into_iter().map(|(listener, running)| tokio::spawn(accept_loop(listener, running)));
-        let accepting = accepting.collect();
+        let accept = |(listener, addr, running)| tokio::spawn(accept_loop(listener, addr, running));
+        let accepting = listeners.into_iter().map(accept).collect();
         shared.reporter.report(None, Event::new(EventKind::GatewayStarted));
         Ok(Self { shared, accepting, drain: drain.unwrap_or_default() })
     }
@@ -121,10 +131,11 @@ impl Gateway {
     }
 }
 
-fn relay(reporter: &Arc<Reporter>) -> Relay {
+fn relay(mark: u32, reporter: &Arc<Reporter>) -> Relay {
     let reporter = Arc::clone(reporter);
     Relay::new(
         Arc::default(),
+        mark,
         Arc::new(move |from: SocketAddr, listen: SocketAddr| {
             let event = Event::new(EventKind::Violation);
             let (from, listen, reason) = (Some(from.ip()), Some(listen), Some(Reason::Stranger));
@@ -133,29 +144,33 @@ fn relay(reporter: &Arc<Reporter>) -> Relay {
     )
 }
 
-type Listening = (TcpListener, Arc<Running>);
+type Listening = (TcpListener, SocketAddr, Arc<Running>);
 
-fn listen_for(service: Service, shared: &Arc<Shared>) -> Result<Vec<Listening>, RunError> {
+fn listen_for(service: Service, mark: u32, shared: &Arc<Shared>) -> Result<Vec<Listening>, RunError> {
     let sessions = Arc::new(SessionCounter::default());
-    let running = Arc::new(Running { service, sessions, shared: Arc::clone(shared) });
+    let running = Arc::new(Running { service, mark, sessions, shared: Arc::clone(shared) });
     let service = &running.service;
+    let transparent = service.intercept == Intercept::Tproxy;
     let bound = service.listen.iter().map(|&addr| {
-        let listener = listen(addr).map_err(|source| RunError::Listen {
+        let listener = listen(addr, transparent).map_err(|source| RunError::Listen {
             service: Arc::clone(&service.name),
             addr,
             source,
         })?;
         info!(service = %service.name, %addr, "listening");
-        Ok((listener, Arc::clone(&running)))
+        Ok((listener, addr, Arc::clone(&running)))
     });
     bound.collect()
 }
 
-fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+fn listen(addr: SocketAddr, transparent: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
     if addr.is_ipv6() {
         // IPv4 has listeners of its own, so that each address says what it is.
         socket.set_only_v6(true)?;
+    }
+    if transparent {
+        make_transparent(&socket, addr.ip())?;
     }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -171,11 +186,16 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
 /// The gateway cannot start, or its last audit records cannot be written.
 pub fn run(config: Config) -> Result<(), RunError> {
     raise_descriptor_limit();
+    // Before the first thread, which the audit record has.
+    host::reduce_privileges(&config)?;
     let audit = Audit::open(&config.gateway.audit)?;
+    let mut host = host::prepare(&config)?;
+    host.account(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (workers, threads) = workers::start()?;
     runtime.block_on(serve(workers, config, audit.clone()))?;
     drop(threads);
+    host.restore(false);
     Ok(audit.close(LAST_WORDS)?)
 }
 

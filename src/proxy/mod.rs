@@ -12,6 +12,7 @@ mod inbox;
 mod leg;
 mod limits;
 mod report;
+mod route;
 mod shared;
 mod workers;
 

@@ -173,6 +173,16 @@ fn combinations_that_lead_nowhere_are_refused() {
             "listen: 0.0.0.0:2121, upstream: '[fd00::5]:21', intercept: redirect",
             "listen: 0.0.0.0:2121 has no upstream of its family (needed with source: client and with intercept)",
         ),
+        (
+            "listen: 0.0.0.0:21, role: forward, intercept: tproxy",
+            "listen: 0.0.0.0:21 is every server's address, too \
+             (allowed with role: forward and intercept: tproxy: one address, or another port than 21)",
+        ),
+        (
+            "listen: 0.0.0.0:2121, upstream: 127.0.0.1:21, source: client",
+            "upstream: 127.0.0.1:21 is for clients of this host only \
+             (allowed with source: client and with intercept: another host)",
+        ),
         ("listen: 0.0.0.0:21", "upstream: is missing"),
     ];
     for (keys, expected) in refused {

@@ -5,19 +5,16 @@
 //! connection.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
-use rustix::io::Errno;
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::orders::Orders;
 use super::pump::{Meter, Pump};
 use super::{DataObserver, Shared};
+use crate::firewall::socket::{Origin, connect, established};
 use crate::ids::PinholeId;
 use crate::pinhole::{Closed, DataEvent, Expectation, Triple};
 use crate::policy::{Policy, TransferMode};
@@ -61,7 +58,7 @@ impl Pinhole {
         if self.expectation.mode() == TransferMode::Active {
             self.orders.activated().await?;
         }
-        let far = self.dial().map_err(|error| self.dial_failed(&error))?;
+        let far = self.dial(shared.mark).map_err(|error| self.dial_failed(&error))?;
         let end = self.converse(shared, near, &far, meter).await;
         if end.is_err() {
             cut(&far);
@@ -97,39 +94,20 @@ impl Pinhole {
     }
 
     /// Begins to connect to the far end, from the address and, in active mode, the port that it expects.
-    fn dial(&self) -> io::Result<TcpStream> {
+    fn dial(&self, mark: u32) -> io::Result<TcpStream> {
         let permit = self.expectation.permit();
-        let kind = Type::STREAM.nonblocking();
-        let socket = Socket::new(Domain::for_address(permit.to()), kind, Some(Protocol::TCP))?;
-        let fixed = match permit.mode() {
+        let port = match permit.mode() {
             TransferMode::Active => self.policy.active_source_port,
             TransferMode::Passive => None,
         };
-        if let Some(ip) = permit.bind() {
-            match fixed {
-                Some(_) => socket.set_reuse_address(true)?,
-                // The kernel picks the port when it connects, when it knows the far end and can use a
-                // port again; picking at bind runs out of ports and searches long before it does.
-                None => setsockopt(&socket, IpBindAddressNoPort, &true)?,
-            }
-            socket.bind(&SocketAddr::new(ip, fixed.unwrap_or(0)).into())?;
-        }
-        match rustix::net::connect(&socket, &permit.to()) {
-            Ok(()) | Err(Errno::INPROGRESS) => TcpStream::from_std(socket.into()),
-            Err(error) => Err(error.into()),
-        }
+        let transparent = self.policy.transparent.then_some(mark);
+        connect(permit.to(), &Origin { ip: permit.bind(), port, transparent })
     }
 
     fn dial_failed(&self, error: &io::Error) -> Reason {
         tracing::debug!(pinhole = %self.id, to = %self.expectation.permit().to(), %error, "cannot dial");
         Reason::DialFailed
     }
-}
-
-/// Waits until a connect that was begun has come to its end.
-async fn established(stream: &TcpStream) -> io::Result<()> {
-    stream.writable().await?;
-    stream.take_error()?.map_or(Ok(()), Err)
 }
 
 /// Makes the close of `stream` a reset, so that its peer cannot take it for an orderly end.

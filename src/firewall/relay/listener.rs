@@ -17,6 +17,7 @@ use super::Shared;
 use super::connection::{Pinhole, cut};
 use super::table::Taken;
 use crate::addr::canonical;
+use crate::firewall::socket::make_transparent;
 use crate::pinhole::{DataEvent, Triple};
 
 /// Why a port does not listen.
@@ -27,9 +28,10 @@ pub(super) enum BindError {
     Failed,
 }
 
-/// Listens at `addr`. Connections of earlier pinholes on the same port do not hinder.
-pub(super) fn bind(addr: SocketAddr) -> Result<TcpListener, BindError> {
-    try_bind(addr).map_err(|error| match error.kind() {
+/// Listens at `addr`, which need not be the host's when `transparent`. Connections of earlier pinholes on
+/// the same port do not hinder.
+pub(super) fn bind(addr: SocketAddr, transparent: bool) -> Result<TcpListener, BindError> {
+    try_bind(addr, transparent).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse,
         _ => {
             tracing::error!(listen = %addr, %error, "cannot listen");
@@ -38,11 +40,14 @@ pub(super) fn bind(addr: SocketAddr) -> Result<TcpListener, BindError> {
     })
 }
 
-fn try_bind(addr: SocketAddr) -> io::Result<TcpListener> {
+fn try_bind(addr: SocketAddr, transparent: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
+    }
+    if transparent {
+        make_transparent(&socket, addr.ip())?;
     }
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;

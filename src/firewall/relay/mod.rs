@@ -1,7 +1,7 @@
 //! The relay backend: accepts the one expected peer on a gateway port, dials the other side and moves
 //! the bytes with splice(2).
 //!
-//! Does: open, narrow and close pinholes without privilege. Does not: decide anything; the engine's
+//! Does: open, narrow and close pinholes, without privilege unless a policy is transparent. Does not: decide anything; the engine's
 //! orders do. Nothing listens without a pending pinhole, so nothing is left after `kill -9`. Called by
 //! the proxy, within a tokio runtime. RFC 959 section 3.2.
 //!
@@ -41,6 +41,7 @@ pub struct Relay {
 /// What the relay's tasks share.
 struct Shared {
     ids: Arc<AtomicU64>,
+    mark: u32,
     on_stranger: OnStranger,
     pipes: Pipes,
     table: Mutex<Table>,
@@ -54,10 +55,10 @@ impl Shared {
 
 impl Relay {
     /// A relay with nothing open. `ids` holds the last pinhole id given away; backends that work side
-    /// by side share it.
-    pub fn new(ids: Arc<AtomicU64>, on_stranger: OnStranger) -> Self {
+    /// by side share it. `mark` (not 0) is what packets of transparent connections bear.
+    pub fn new(ids: Arc<AtomicU64>, mark: u32, on_stranger: OnStranger) -> Self {
         let (pipes, table) = (Pipes::new(pipe::MOST_BYTES), Mutex::default());
-        Self { shared: Arc::new(Shared { ids, on_stranger, pipes, table }) }
+        Self { shared: Arc::new(Shared { ids, mark, on_stranger, pipes, table }) }
     }
 }
 

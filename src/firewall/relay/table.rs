@@ -63,7 +63,7 @@ impl Table {
             if self.listeners.contains_key(&triple_addr(&triple)) {
                 return Ok((triple, None));
             }
-            match listener::bind(triple_addr(&triple)) {
+            match listener::bind(triple_addr(&triple), policy.transparent) {
                 Ok(socket) => return Ok((triple, Some(Arc::new(socket)))),
                 Err(BindError::InUse) => {}
                 Err(BindError::Failed) => return Err(OpenError::Backend),

@@ -6,6 +6,7 @@
 
 mod disk;
 mod foreign;
+mod host;
 mod lab;
 mod limits;
 mod load;

@@ -80,6 +80,17 @@ impl Program {
         line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
     }
 
+    /// The effective capabilities of each thread.
+    pub(super) fn capabilities(&self) -> Vec<u64> {
+        let threads = fs::read_dir(self.proc("task")).unwrap();
+        let status = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("status")).unwrap());
+        let effective = status.map(|status| {
+            let line = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+            u64::from_str_radix(line.trim(), 16).unwrap()
+        });
+        effective.collect()
+    }
+
     /// What the open descriptors lead to.
     pub(super) fn descriptors(&self) -> Vec<String> {
         let entries = fs::read_dir(self.proc("fd")).unwrap();

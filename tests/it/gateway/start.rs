@@ -15,7 +15,7 @@ use super::program::{BINARY, Scratch};
 use super::skip;
 
 /// What the program says that cannot start, without its log.
-fn complaint(mut command: Command, rules: &str) -> String {
+pub(super) fn complaint(mut command: Command, rules: &str) -> String {
     // Its log is on standard error, too: only errors of the start are to be left.
     let rules = rules.replace("gateway: {", "gateway: {log: {level: error}, ");
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -65,12 +65,13 @@ fn low_ports_are_free_for_all() -> bool {
     start.trim().parse::<u16>().is_ok_and(|start| start <= 21)
 }
 
-/// The program without CAP_NET_BIND_SERVICE; `None` when it cannot be taken from it here.
-fn run_without_privilege() -> Option<Command> {
+/// The program without `capability`; `None` when it cannot be taken from it here.
+pub(super) fn run_without(capability: &str) -> Option<Command> {
     if !rustix::process::geteuid().is_root() {
         return Some(run());
     }
-    let without = ["--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service"];
+    let dropped = format!("-{capability}");
+    let without = ["--bounding-set", &dropped, "--inh-caps", &dropped];
     let works = Command::new("setpriv").args(without).arg("true").status();
     works.is_ok_and(|status| status.success()).then(|| {
         let mut command = Command::new("setpriv");
@@ -86,7 +87,7 @@ fn low_port_without_privilege_is_explained() {
     if low_ports_are_free_for_all() {
         return skip(test, "net.ipv4.ip_unprivileged_port_start frees port 21");
     }
-    let Some(command) = run_without_privilege() else {
+    let Some(command) = run_without("net_bind_service") else {
         return skip(test, "setpriv cannot take CAP_NET_BIND_SERVICE away");
     };
     let addr = SocketAddr::new(own_address(), 21);

@@ -67,7 +67,7 @@ impl Bed {
         let strangers = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&strangers);
         let on_stranger = Arc::new(move |from, listen| seen.lock().unwrap().push((from, listen)));
-        let relay = Relay::new(Arc::new(AtomicU64::new(0)), on_stranger);
+        let relay = Relay::new(Arc::new(AtomicU64::new(0)), 1, on_stranger);
         let mut bed = Self {
             relay,
             policy: Policy::default(),
