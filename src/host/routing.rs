@@ -54,7 +54,11 @@ impl Divert {
     pub(super) fn remove(self) -> Result<(), HostError> {
         self.remove_rules()?;
         if self.ip(&format!("rule show table {TABLE}"))?.trim().is_empty() {
-            self.ip(&self.route("del"))?;
+            match self.ip(&self.route("del")) {
+                // It was never added, or went with the interface.
+                Err(HostError::Routing { said, .. }) if said.ends_with(NO_SUCH_ROUTE) => {}
+                other => drop(other?),
+            }
         }
         info!(family = self.family.number(), table = TABLE, "policy routing removed");
         Ok(())
@@ -115,6 +119,7 @@ impl Divert {
 
 /// How `ip` ends its complaint when there is nothing left to remove.
 const NO_SUCH_RULE: &str = "No such file or directory";
+const NO_SUCH_ROUTE: &str = "No such process";
 
 #[cfg(test)]
 mod tests {
