@@ -1,9 +1,9 @@
 //! An FTP-aware firewall and NAT gateway.
 //!
 //! The core ([`ftp`], [`policy`], [`pinhole`], [`session`]) has no socket, clock, randomness, file or
-//! async: events and the time go in, outputs come out. The shells around it ([`proxy`], [`firewall`],
-//! [`host`], [`audit`], [`telemetry`], [`config`], [`cli`]) are thin. Imports only run down this list; a test
-//! holds them to it. `docs/architecture.md` has the picture.
+//! async: events and the time go in, outputs come out. The shells around it ([`cli`], [`proxy`], [`audit`],
+//! [`telemetry`], [`firewall`], [`host`], [`netlink`], [`config`]) are thin. Imports only run down the picture in
+//! `docs/architecture.md`; a test holds them to it.
 
 pub mod addr;
 pub mod audit;
@@ -13,6 +13,7 @@ pub mod firewall;
 pub mod ftp;
 pub mod host;
 pub mod ids;
+pub mod netlink;
 pub mod pinhole;
 pub mod policy;
 pub mod proxy;

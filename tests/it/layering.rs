@@ -11,7 +11,8 @@ const LAYERS: &[&[&str]] = &[
     &["pinhole"],
     &["session"],
     &["config"],
-    &["audit", "firewall", "host", "telemetry"],
+    &["host", "netlink"],
+    &["audit", "firewall", "telemetry"],
     &["proxy"],
     &["cli"],
 ];
@@ -84,6 +85,14 @@ fn imports_only_run_down_the_layers() {
             let down = layer(import) < layer(module);
             assert!(down, "{} ({module}) imports crate::{import}", path.display());
         }
+    }
+}
+
+#[test]
+fn netlink_stands_alone() {
+    for (_, path, code) in modules().iter().filter(|(module, ..)| module == "netlink") {
+        let foreign: Vec<_> = imports(code).filter(|import| *import != "netlink").collect();
+        assert_eq!(foreign, [""; 0], "{}", path.display());
     }
 }
 
