@@ -99,7 +99,7 @@ fn run(policy: &Arc<Policy>, legs: Legs) -> usize {
         while let Some(output) = session.poll_output() {
             outputs += 1;
             if matches!(output, Output::Open(_)) {
-                session.handle_opened(now, Ok(Opened { id: pinhole, port: 50_000 }));
+                session.handle_opened(now, Ok(Opened { id: pinhole, port: 50_000, relayed: None }));
             }
         }
     }

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+/// The port that FTP servers listen on when nothing else is said (RFC 959 section 5.2).
+pub const CONTROL_PORT: u16 = 21;
+
 /// An address written inside a control line: untrusted, only ever compared or recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdvertisedAddr(pub SocketAddr);

@@ -58,6 +58,15 @@ reasons! {
     /// The server's 227 names an address that is not the server's.
     ServerAddress = "server-address",
 
+    // Pinholes that the relay carries though the service has `data_path: nftables`.
+    /// The two legs differ in family, which the kernel does not translate.
+    RelayedFamily = "relayed-family",
+    /// The server or the client is this host, whose packets the kernel does not forward.
+    RelayedLocal = "relayed-local",
+
+    /// The server dialled before it had agreed to PORT or EPRT.
+    RelayedEarly = "relayed-early",
+
     // Pinholes that ended.
     /// A pending pinhole gave way to the client's next set-up command.
     NewSetup = "new-setup",
@@ -81,6 +90,8 @@ reasons! {
     WrongDirection = "wrong-direction",
     /// One end reset the data connection.
     DataReset = "data-reset",
+    /// The end of the data connection was not seen, so that nobody knows how many bytes it carried.
+    CountLost = "count-lost",
 
     // Commands that were denied.
     /// The preset does not hold the command.
@@ -117,6 +128,8 @@ reasons! {
     Stranger = "stranger",
     /// The expected peer connected twice; the second connection was cut.
     SecondConnection = "second-connection",
+    /// Somebody changed or removed the gateway's nftables table; it was put back.
+    TableLost = "table-lost",
 
     // Sessions that ended.
     /// The client said QUIT.

@@ -6,6 +6,7 @@ use anyhow::Context;
 
 use super::{CheckArgs, flows, notes};
 use crate::config::Config;
+use crate::firewall::nftables::ruleset;
 
 /// Checks the rules file and prints what was asked for, or that all is well and what may not be expected.
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<()> {
@@ -13,6 +14,9 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<()> {
     let mut parts = Vec::new();
     if args.print {
         parts.push(config.to_yaml());
+    }
+    if args.ruleset {
+        parts.push(ruleset::render(&config, ruleset::FIRST_GROUP));
     }
     if args.flows {
         parts.push(flows::tables(&config));

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::addr::Family;
+use crate::addr::{CONTROL_PORT, Family};
 use crate::config::{Config, Intercept, Role, Service, Source};
 
 /// The tables of all services, with an empty line between them.
@@ -189,6 +189,3 @@ const ANY: &str = "any";
 
 /// Clients name their ports themselves; below 1024 is refused.
 const CLIENT_PORTS: &str = "1024-65535";
-
-/// The port of servers whose connections are taken in role forward.
-const CONTROL_PORT: u16 = 21;

@@ -47,6 +47,9 @@ pub struct CheckArgs {
     /// Print the whole effective configuration as YAML, every default included.
     #[arg(long)]
     pub print: bool,
+    /// Print the nftables table that the gateway installs where a service needs one.
+    #[arg(long)]
+    pub ruleset: bool,
     /// Print the connections that firewalls in front of and behind the gateway must allow.
     #[arg(long)]
     pub flows: bool,

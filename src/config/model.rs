@@ -144,6 +144,12 @@ impl Mark {
         self.mask
     }
 
+    /// What marks a socket that the gateway dials with, where it has the client's address. Another value than
+    /// that of packets which come in, since policy routing turns those to the gateway itself.
+    pub fn socket(self) -> u32 {
+        self.value | self.low()
+    }
+
     /// The lower of the two bits beside the value.
     pub fn low(self) -> u32 {
         let free = self.mask & !self.value;

@@ -6,11 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::model::{Intercept, Role, Source};
-use super::reader::{Located, Section};
-use super::service::values;
+use super::reader::{Located, Section, values};
 use super::value;
 use super::words::{INTERCEPT, ROLE, SOURCE};
-use crate::addr::Family;
+use crate::addr::{CONTROL_PORT, Family};
 
 /// The keys that are one word.
 pub(super) struct Placement {
@@ -121,9 +120,6 @@ pub(super) fn outside<'a>(
     }
     (section.list("servers", &value::network()), values(&addresses))
 }
-
-/// Where servers listen.
-const CONTROL_PORT: u16 = 21;
 
 const OTHER_PORT: &str =
     "(allowed with role: forward and intercept: tproxy: one address, or another port than 21)";

@@ -247,6 +247,11 @@ impl<'a> Value<'a> {
     }
 }
 
+/// The values alone.
+pub(super) fn values<T: Clone>(located: &[Located<T>]) -> Vec<T> {
+    located.iter().map(|located| located.value.clone()).collect()
+}
+
 /// Whether nothing, or the `~` that means nothing, stands where a value belongs.
 fn is_empty(node: &Node) -> bool {
     node.as_scalar().is_some_and(|text| text.may_coerce() && ["", "~"].contains(&text.as_str()))

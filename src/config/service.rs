@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::conflicts::{self, Addresses};
 use super::model::{Intercept, Service, Source};
 use super::placement::{self, Placement};
-use super::reader::{Located, Section, Value};
+use super::reader::{Located, Section, Value, values};
 use super::value;
 use super::words::{
     ACTIVE, ACTIVE_SOURCE_PORT, DATA_DIRECTION, DATA_PATH, PRESET, SERVER_ADDRESS, TOLERATE, YES_NO,
@@ -143,10 +143,6 @@ fn read_timeouts(mut section: Section, into: &mut Timeouts) {
     section.set("connect", &mut into.connect, value::duration());
     section.set("drain", &mut into.drain, value::duration());
     section.finish();
-}
-
-pub(super) fn values<T: Clone>(located: &[Located<T>]) -> Vec<T> {
-    located.iter().map(|located| located.value.clone()).collect()
 }
 
 fn everyone() -> Vec<IpNet> {

@@ -87,12 +87,13 @@ fn socket_address(text: &str) -> Result<SocketAddr, &'static str> {
     }
 }
 
-/// A network; an address alone is a network of one.
+/// A network; an address alone is a network of one. As in nftables, the address of an interface with its prefix
+/// names the network that it is in.
 pub(super) fn network() -> Kind<IpNet> {
     Kind::new("ADDRESS/PREFIX like 10.0.0.0/8 or \"::/0\", an address, or a list of them", |text| {
         let alone = text.parse::<IpAddr>().map(IpNet::from);
         let network = alone.or_else(|_| text.parse::<IpNet>()).map_err(|_| "is not a network")?;
-        if network.trunc() == network { Ok(network) } else { Err("has bits set behind its prefix") }
+        Ok(network.trunc())
     })
 }
 
@@ -294,9 +295,10 @@ mod tests {
     }
 
     #[test]
-    fn a_network_names_its_prefix_exactly() {
+    fn a_network_is_named_by_an_address_and_a_prefix() {
         assert_eq!(network().read("10.0.0.5").unwrap().to_string(), "10.0.0.5/32");
-        assert_refused(network(), &["10.0.0.5/24", "10.0.0.0/33", "10.0.0/8", "all"]);
+        assert_eq!(network().read("10.0.0.5/24").unwrap().to_string(), "10.0.0.0/24");
+        assert_refused(network(), &["10.0.0.0/33", "10.0.0/8", "all"]);
     }
 
     #[test]

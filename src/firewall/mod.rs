@@ -3,6 +3,7 @@
 //! A shell: it has sockets and tasks. The proxy calls [`PinholeBackend`] with what the engine put
 //! out and hands the [`DataEvent`]s back to the session that the pinhole belongs to.
 
+pub mod nftables;
 pub mod recorder;
 pub mod relay;
 pub mod socket;
@@ -13,10 +14,11 @@ use crate::ids::PinholeId;
 use crate::pinhole::{DataEvent, Expectation, OpenError, Opened, Order};
 use crate::policy::Policy;
 
+pub use nftables::{Nftables, NftablesError};
 pub use recorder::Recorder;
 pub use relay::Relay;
 
-/// Opens pinholes. Every call returns at once; nothing blocks the caller's thread.
+/// Opens pinholes. Every call but the last returns at once; nothing blocks the caller's thread.
 pub trait PinholeBackend: Send + Sync {
     /// Opens the pinhole (passive) or reserves it (active, until [`Order::Activate`]), on a port of
     /// the service's range, and from then on reports to `owner`.
@@ -32,6 +34,16 @@ pub trait PinholeBackend: Send + Sync {
 
     /// Carries out `order`; a pinhole that is gone already is no error.
     fn order(&self, pinhole: PinholeId, order: Order);
+
+    /// The gateway is about to end: from now on a connection that needs no process goes on when it is
+    /// ordered closed, and is reported as [`Reason::Draining`](crate::reason::Reason::Draining).
+    fn release(&self) {}
+
+    /// Takes back what the backend put into the kernel, and tells how many connections still run there. They
+    /// keep what they need. The last call; it may take a while.
+    fn stop(&self) -> usize {
+        0
+    }
 }
 
 /// Who is told what becomes of a pinhole: the session that asked for it.

@@ -82,7 +82,7 @@ impl PinholeBackend for Recorder {
         let turn = state.opened % ports.count();
         let port = expectation.port.or_else(|| ports.nth(turn)).expect("the turn is below the count");
         state.opened += 1;
-        let opened = Opened { id: PinholeId(u64::from(state.opened)), port };
+        let opened = Opened { id: PinholeId(u64::from(state.opened)), port, relayed: None };
         state.owners.push(owner);
         state.calls.push(Call::Open(opened, expectation));
         Ok(opened)
@@ -123,8 +123,8 @@ mod tests {
         let (recorder, policy) = (Recorder::new(), Arc::new(Policy::default()));
         let open = || recorder.open(expectation(&policy), &policy, Arc::new(Deaf)).unwrap();
         let (first, second) = (open(), open());
-        assert_eq!(first, Opened { id: PinholeId(1), port: 50_000 });
-        assert_eq!(second, Opened { id: PinholeId(2), port: 50_001 });
+        assert_eq!(first, Opened { id: PinholeId(1), port: 50_000, relayed: None });
+        assert_eq!(second, Opened { id: PinholeId(2), port: 50_001, relayed: None });
         recorder.order(first.id, Order::Close);
         let calls = recorder.calls();
         assert_eq!(calls.len(), 3);

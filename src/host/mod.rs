@@ -22,6 +22,7 @@ use crate::config::model::{Config, Intercept, Service};
 use crate::policy::DataPath;
 
 pub use privileges::reduce_privileges;
+pub use probe::find;
 pub use routing::{PRIORITY, ROUTE_PROTOCOL, TABLE};
 
 use routing::Divert;
@@ -81,6 +82,8 @@ pub enum HostError {
 #[derive(Debug)]
 pub struct Host {
     settings: Settings,
+    /// Whether the kernel has to count the bytes of connections.
+    counts: bool,
     /// In the order in which it was done.
     done: Vec<Done>,
 }
@@ -100,9 +103,11 @@ enum Done {
 /// Something is missing or cannot be changed; then everything is as it was.
 pub fn prepare(config: &Config) -> Result<Host, HostError> {
     probe::check(config)?;
-    let mut host = Host { settings: Settings::default(), done: Vec::new() };
+    let kernel = |service: &Service| service.policy.data_path == DataPath::Nftables;
+    let counts = config.services.iter().any(kernel);
+    let mut host = Host { settings: Settings::default(), counts, done: Vec::new() };
     for (setting, family) in FORWARDING {
-        if needs(config, family, Service::needs_table) {
+        if needs(config, family, kernel) {
             host.set(setting)?;
         }
     }
@@ -120,8 +125,8 @@ impl Host {
     ///
     /// # Errors
     /// The setting is not there or cannot be changed.
-    pub fn account(&mut self, config: &Config) -> Result<(), HostError> {
-        if config.services.iter().any(|service| service.policy.data_path == DataPath::Nftables) {
+    pub fn account(&mut self) -> Result<(), HostError> {
+        if self.counts {
             self.set("net/netfilter/nf_conntrack_acct")?;
         }
         Ok(())
@@ -219,7 +224,7 @@ mod tests {
     #[test]
     fn a_plain_service_changes_nothing_on_the_host() {
         let mut host = prepare(&config("listen: 192.0.2.1:21, upstream: 10.0.0.5:21")).unwrap();
-        host.account(&config("listen: 192.0.2.1:21, upstream: 10.0.0.5:21")).unwrap();
+        host.account().unwrap();
         assert!(host.done.is_empty());
     }
 

@@ -7,20 +7,14 @@ use rustix::thread::{CapabilitySet, capabilities};
 use super::{HostError, privileged_key};
 use crate::config::model::{Config, Service};
 
-/// Asks about one service, which the key and value need it for.
-type Check = fn(&Service, &'static str) -> Result<(), HostError>;
-
-/// The checks, in the order in which an administrator would mend what they find. Each is asked about every
-/// service that needs the gateway's table.
-const CHECKS: &[Check] = &[capability, nft, ip];
-
-/// Checks what the services of `config` need.
+/// Checks what the services of `config` that need the gateway's table need for it, in the order in which an
+/// administrator would mend what is found.
 pub(super) fn check(config: &Config) -> Result<(), HostError> {
     let needing = config.services.iter().filter_map(|service| Some((service, privileged_key(service)?)));
     for (service, key) in needing {
-        for check in CHECKS {
-            check(service, key)?;
-        }
+        capability(service, key)?;
+        nft(service, key)?;
+        ip(service, key)?;
     }
     Ok(())
 }
@@ -55,7 +49,7 @@ fn require(
 
 /// Where `program` is installed. PATH has no say: whoever starts a gateway that has capabilities of its own
 /// must not choose what it runs with them.
-pub(super) fn find(program: &str) -> Option<PathBuf> {
+pub fn find(program: &str) -> Option<PathBuf> {
     PROGRAM_DIRECTORIES.iter().map(|dir| Path::new(dir).join(program)).find(|path| path.is_file())
 }
 

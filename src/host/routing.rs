@@ -1,14 +1,13 @@
 //! Policy routing: packets that the gateway's table has marked are delivered on this host, whatever
 //! address they are for.
 //!
-//! Three rules for each family, through iproute2:
+//! One rule for each family, through iproute2:
 //!
 //! ```text
-//! 2121: from all iif lo fwmark MARK goto 2123     what transparent sockets send bears the mark, too,
-//!                                                 and goes where its destination is
-//! 2122: from all fwmark MARK lookup 2121          table 2121: local default dev lo
-//! 2123: from all nop
+//! 2121: from all fwmark MARK lookup 2121          table 2121: local default dev lo
 //! ```
+//!
+//! The gateway's own transparent sockets have another mark ([`Mark::socket`]), or what they send would come back.
 
 use std::process::{Command, Stdio};
 
@@ -21,13 +20,13 @@ use crate::config::Mark;
 /// The routing table that delivers everything here.
 pub const TABLE: u32 = 2121;
 
-/// The priority of the first of three rules.
+/// The priority of the rule.
 pub const PRIORITY: u32 = 2121;
 
-/// By whom the rules and the route are, so that only our own are removed (rtnetlink(7), `rtm_protocol`).
+/// By whom the rule and the route are, so that only our own are removed (rtnetlink(7), `rtm_protocol`).
 pub const ROUTE_PROTOCOL: u32 = 121;
 
-/// The rules and the route of one family.
+/// The rule and the route of one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Divert {
     family: Family,
@@ -43,16 +42,16 @@ impl Divert {
         self.family
     }
 
-    /// Adds route and rules; those that a gateway with the same mark has left behind are replaced.
+    /// Adds route and rule; those that a gateway with the same mark has left behind are replaced.
     pub(super) fn add(self) -> Result<(), HostError> {
-        self.remove_rules()?;
+        self.remove_rule()?;
         self.ip(&self.route("replace"))?;
-        self.rules().iter().try_for_each(|rule| self.ip(&format!("rule add {rule}")).map(drop))
+        self.ip(&format!("rule add {}", self.rule())).map(drop)
     }
 
-    /// Removes the rules, and the route unless a gateway with another mark uses it.
+    /// Removes the rule, and the route unless a gateway with another mark uses it.
     pub(super) fn remove(self) -> Result<(), HostError> {
-        self.remove_rules()?;
+        self.remove_rule()?;
         if self.ip(&format!("rule show table {TABLE}"))?.trim().is_empty() {
             match self.ip(&self.route("del")) {
                 // It was never added, or went with the interface.
@@ -64,30 +63,21 @@ impl Divert {
         Ok(())
     }
 
-    /// Removes every copy of the rules.
-    fn remove_rules(self) -> Result<(), HostError> {
-        for rule in self.rules() {
-            loop {
-                match self.ip(&format!("rule del {rule}")) {
-                    Ok(_) => {}
-                    Err(HostError::Routing { said, .. }) if said.ends_with(NO_SUCH_RULE) => break,
-                    Err(error) => return Err(error),
-                }
+    /// Removes every copy of the rule.
+    fn remove_rule(self) -> Result<(), HostError> {
+        loop {
+            match self.ip(&format!("rule del {}", self.rule())) {
+                Ok(_) => {}
+                Err(HostError::Routing { said, .. }) if said.ends_with(NO_SUCH_RULE) => return Ok(()),
+                Err(error) => return Err(error),
             }
         }
-        Ok(())
     }
 
-    /// Each rule names the mark: two gateways on one host have two.
-    fn rules(self) -> [String; 3] {
-        let ours =
-            format!("fwmark {:#x}/{:#x} protocol {ROUTE_PROTOCOL}", self.mark.value(), self.mark.mask());
-        let (lookup, end) = (PRIORITY + 1, PRIORITY + 2);
-        [
-            format!("priority {PRIORITY} iif lo {ours} goto {end}"),
-            format!("priority {lookup} {ours} lookup {TABLE}"),
-            format!("priority {end} {ours} nop"),
-        ]
+    /// The rule names the mark: two gateways on one host have two.
+    fn rule(self) -> String {
+        let (value, mask) = (self.mark.value(), self.mark.mask());
+        format!("priority {PRIORITY} fwmark {value:#x}/{mask:#x} protocol {ROUTE_PROTOCOL} lookup {TABLE}")
     }
 
     fn route(self, verb: &str) -> String {
@@ -126,14 +116,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_this_host_sends_goes_past_the_rule_that_delivers_here() {
-        let divert = Divert::new(Family::V4, Mark::default());
-        let expected = [
-            "priority 2121 iif lo fwmark 0x80000000/0xe0000000 protocol 121 goto 2123",
-            "priority 2122 fwmark 0x80000000/0xe0000000 protocol 121 lookup 2121",
-            "priority 2123 fwmark 0x80000000/0xe0000000 protocol 121 nop",
-        ];
-        assert_eq!(divert.rules(), expected);
+    fn marked_packets_are_delivered_here_but_not_what_our_own_sockets_send() {
+        let mark = Mark::default();
+        let expected = "priority 2121 fwmark 0x80000000/0xe0000000 protocol 121 lookup 2121";
+        assert_eq!(Divert::new(Family::V4, mark).rule(), expected);
+        assert_ne!(mark.socket() & mark.mask(), mark.value());
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub struct Opened {
     pub id: PinholeId,
     /// The gateway's port that is dialled.
     pub port: u16,
+    /// Why the relay carries it though the service asks for the kernel; `None`: as the service asks.
+    pub relayed: Option<Reason>,
 }
 
 /// Which way the bytes of a data connection may go.

@@ -116,6 +116,16 @@ pub struct Timeouts {
     pub drain: Duration,
 }
 
+impl Policy {
+    /// The gateway's port on connections that it dials in `mode`; `None`: any.
+    pub fn source_port(&self, mode: TransferMode) -> Option<u16> {
+        match mode {
+            TransferMode::Active => self.active_source_port,
+            TransferMode::Passive => None,
+        }
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self {

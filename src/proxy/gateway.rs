@@ -22,9 +22,9 @@ use super::shared::Shared;
 use super::workers::{self, Workers};
 use crate::audit::{Audit, AuditError};
 use crate::config::model::{Config, Intercept, Service};
-use crate::firewall::Relay;
 use crate::firewall::socket::make_transparent;
-use crate::host::{self, HostError};
+use crate::firewall::{Nftables, NftablesError, PinholeBackend, Relay};
+use crate::host::{self, Host, HostError};
 use crate::reason::Reason;
 use crate::session::{Event, EventKind};
 
@@ -53,6 +53,9 @@ pub enum RunError {
     /// Audit records cannot be written.
     #[error("the audit record cannot be kept")]
     Audit(#[from] AuditError),
+    /// Connections cannot be left to the kernel.
+    #[error("the nftables table cannot be set up")]
+    Nftables(#[from] NftablesError),
     /// The runtime or a signal handler cannot be set up.
     #[error("the process cannot be set up")]
     Process(#[from] io::Error),
@@ -91,8 +94,8 @@ impl Gateway {
     fn start_on(workers: Workers, config: Config, audit: Audit) -> Result<Self, RunError> {
         let drain = config.services.iter().map(|service| service.policy.timeouts.drain).max();
         let reporter = Arc::new(Reporter::new(audit));
-        let mark = config.gateway.nftables.mark.value();
-        let backend = Box::new(relay(mark, &reporter));
+        let backend = backend(&config, &reporter)?;
+        let mark = config.gateway.nftables.mark.socket();
         let shared = Arc::new(Shared::new(reporter, backend, workers));
         let mut listeners = Vec::new();
         for service in config.services {
@@ -110,8 +113,9 @@ impl Gateway {
     }
 
     /// Accepts nobody any more, lets running transfers finish within the longest `timeouts.drain`,
-    /// or until `hurry`, then cuts what is left.
-    pub async fn drain(self, hurry: impl Future<Output = ()>) {
+    /// or until `hurry`, then cuts what is left, but for connections that the kernel forwards. Tells how many of
+    /// those still run.
+    pub async fn drain(self, hurry: impl Future<Output = ()>) -> usize {
         for task in &self.accepting {
             task.abort();
         }
@@ -121,14 +125,30 @@ impl Gateway {
             () = hurry => {}
             _ = timeout(self.drain, sessions.all_gone()) => {}
         }
+        self.shared.backend.release();
         sessions.tell_all(Message::Stop);
         if timeout(LAST_WORDS, sessions.all_gone()).await.is_err() {
             warn!("sessions did not end in time");
         }
+        let running = self.shared.backend.stop();
         let reporter = &self.shared.reporter;
         reporter.report(None, Event::new(EventKind::GatewayStopped));
         info!(counts = %reporter.counters, "gateway stopped");
+        running
     }
+}
+
+/// The backend that the services of `config` need.
+fn backend(config: &Config, reporter: &Arc<Reporter>) -> Result<Box<dyn PinholeBackend>, RunError> {
+    let relay = relay(config.gateway.nftables.mark.socket(), reporter);
+    if !config.services.iter().any(Service::needs_table) {
+        return Ok(Box::new(relay));
+    }
+    let reporter = Arc::clone(reporter);
+    let on_trouble = move |reason| {
+        reporter.report(None, Event { reason: Some(reason), ..Event::new(EventKind::Violation) });
+    };
+    Ok(Box::new(Nftables::start(config, relay, Arc::new(on_trouble))?))
 }
 
 fn relay(mark: u32, reporter: &Arc<Reporter>) -> Relay {
@@ -190,20 +210,21 @@ pub fn run(config: Config) -> Result<(), RunError> {
     host::reduce_privileges(&config)?;
     let audit = Audit::open(&config.gateway.audit)?;
     let mut host = host::prepare(&config)?;
-    host.account(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (workers, threads) = workers::start()?;
-    runtime.block_on(serve(workers, config, audit.clone()))?;
+    let running = runtime.block_on(serve(workers, config, audit.clone(), &mut host))?;
     drop(threads);
-    host.restore(false);
+    host.restore(running > 0);
     Ok(audit.close(LAST_WORDS)?)
 }
 
-async fn serve(workers: Workers, config: Config, audit: Audit) -> Result<(), RunError> {
+/// Serves until a signal comes; tells how many connections run on in the kernel.
+async fn serve(workers: Workers, config: Config, audit: Audit, host: &mut Host) -> Result<usize, RunError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let gateway = Gateway::start_on(workers, config, audit)?;
+    host.account()?;
     loop {
         tokio::select! {
             () = stop_signal(&mut terminate, &mut interrupt) => break,
@@ -211,8 +232,7 @@ async fn serve(workers: Workers, config: Config, audit: Audit) -> Result<(), Run
         }
     }
     info!("draining; a second signal stops at once");
-    gateway.drain(stop_signal(&mut terminate, &mut interrupt)).await;
-    Ok(())
+    Ok(gateway.drain(stop_signal(&mut terminate, &mut interrupt)).await)
 }
 
 async fn stop_signal(terminate: &mut Signal, interrupt: &mut Signal) {

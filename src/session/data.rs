@@ -9,7 +9,7 @@ use crate::addr::AdvertisedAddr;
 use crate::ftp::{Command, ReplyCode, Transfer, Verb, printable};
 use crate::ids::PinholeId;
 use crate::pinhole::{Closed, DataEvent, Direction, Opened, Order};
-use crate::policy::TransferMode;
+use crate::policy::{DataPath, TransferMode};
 use crate::reason::Reason;
 use crate::time::Timestamp;
 
@@ -52,6 +52,8 @@ pub(super) struct Pinhole {
     pub(super) joined: bool,
     /// Why the engine had its connection cut.
     cut: Option<Reason>,
+    /// Why it is opened in another way than the service asks for.
+    relayed: Option<Reason>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +95,7 @@ impl Pinhole {
             deadline: None,
             joined: false,
             cut: None,
+            relayed: opened.relayed,
         }
     }
 
@@ -132,10 +135,14 @@ impl Session {
 
     /// The server agreed to PORT or EPRT.
     pub(super) fn activate(&mut self, now: Timestamp, id: PinholeId) {
+        let kernel = self.policy.data_path == DataPath::Nftables;
         let Some(pinhole) = self.pinhole(id) else {
             return;
         };
         let early = pinhole.state == State::Reserved { early: true };
+        if early && kernel {
+            pinhole.relayed.get_or_insert(Reason::RelayedEarly);
+        }
         self.ready(now, id);
         self.order(id, Order::Activate);
         if early {
@@ -160,7 +167,7 @@ impl Session {
         };
         pinhole.state = State::Pending;
         pinhole.deadline = Some(deadline);
-        let event = pinhole.event(EventKind::PinholeOpened);
+        let event = Event { reason: pinhole.relayed, ..pinhole.event(EventKind::PinholeOpened) };
         self.record(event);
         self.setup = Setup::Ready(id);
     }

@@ -403,7 +403,7 @@ impl Pair {
                 self.pinholes.insert(id, Backed { active, ..Backed::default() });
                 let base = if active { ACTIVE_PORT } else { PASSIVE_PORT };
                 let port = expectation.port.unwrap_or(base + ((id - 1) % 1000) as u16);
-                Ok(Opened { id: PinholeId(id), port })
+                Ok(Opened { id: PinholeId(id), port, relayed: None })
             }
         };
         self.session.handle_opened(self.now, result);

@@ -79,14 +79,22 @@ impl Audit {
         right.ok_or_else(|| format!("audit: {last}; records:\n{}", self.tail(mark)))
     }
 
-    fn tail(&self, mark: usize) -> String {
+    /// The whole records since `mark`.
+    pub fn records(&self, mark: usize) -> Result<Vec<Value>, String> {
+        let text = self.tail(mark);
+        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let parsed: Result<_, _> = whole.map(serde_json::from_str).collect();
+        parsed.map_err(|error| format!("not JSON: {error}"))
+    }
+
+    /// The text of the records since `mark`.
+    pub fn tail(&self, mark: usize) -> String {
         let text = fs::read_to_string(&self.file).unwrap_or_default();
         text.get(mark..).unwrap_or_default().to_owned()
     }
 
     fn check(&self, mark: usize, setup: Setup, transfer: Option<Transfer>) -> Result<(), String> {
-        let parsed: Result<Vec<Value>, _> = self.tail(mark).lines().map(serde_json::from_str).collect();
-        let records = parsed.map_err(|error| format!("not JSON: {error}"))?;
+        let records = self.records(mark)?;
         let closed =
             |opened: &Value| of(&records, "session.closed").any(|end| end["session"] == opened["session"]);
         let mut sessions = of(&records, "session.opened").peekable();

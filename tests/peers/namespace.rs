@@ -30,9 +30,14 @@ const ENTER: &str = "PATH=$PATH:/usr/sbin:/sbin; ip link set lo up && { \
 /// Runs `body` as the test `name` (its path inside this program) in a new network namespace.
 pub fn isolated(name: &str, body: impl FnOnce()) {
     match way() {
-        Some(way) if env::var_os(INSIDE).is_none() => relay(name, &again(name, way)),
+        Some(way) if !inside() => relay(name, &again(name, way)),
         _ => body(),
     }
+}
+
+/// Whether this process has been started in a namespace of its test.
+pub fn inside() -> bool {
+    env::var_os(INSIDE).is_some()
 }
 
 /// Says that `test` cannot run. An environment that promises all peers makes this a failure.
@@ -82,10 +87,10 @@ fn relay(name: &str, inner: &Output) {
     assert!(ran, "{name} failed in its namespace ({}); its output stands above", inner.status);
 }
 
-/// Prints past the test runner's capture, which would hide the line of a test that passes.
-fn report_skip(what: &str) {
+/// Prints a line of its own, counted, past the test runner's capture, which would hide the line of a test that passes.
+pub fn report_skip(what: &str) {
     static SKIPS: AtomicUsize = AtomicUsize::new(0);
     let count = SKIPS.fetch_add(1, Ordering::Relaxed) + 1;
-    let counted = if env::var_os(INSIDE).is_some() { String::new() } else { format!(" ({count} so far)") };
+    let counted = if inside() { String::new() } else { format!(" ({count} so far)") };
     writeln!(std::io::stderr(), "SKIP {what}{counted}").expect("standard error is open");
 }

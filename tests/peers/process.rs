@@ -128,7 +128,7 @@ pub fn run(command: &mut Command, input: &str, log: &Path) -> Finished {
 }
 
 /// No proxy, no personal settings, an UTF-8 locale; output to `log`.
-fn plain<'a>(command: &'a mut Command, log: &Path) -> &'a mut Command {
+pub fn plain<'a>(command: &'a mut Command, log: &Path) -> &'a mut Command {
     let out = File::create(log).expect("the test's directory takes files");
     let err = out.try_clone().expect("an open file can be cloned");
     ["ftp_proxy", "FTP_PROXY", "all_proxy", "ALL_PROXY"].iter().for_each(|name| {

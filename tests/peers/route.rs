@@ -15,6 +15,11 @@ pub enum Family {
 }
 
 impl Family {
+    /// The family of an address.
+    pub fn of(ip: IpAddr) -> Self {
+        if ip.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
     /// Where the gateway listens.
     pub fn gateway_ip(self) -> IpAddr {
         match self {

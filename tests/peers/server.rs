@@ -26,6 +26,9 @@ const LOGIN: Login = Login { user: "tester", password: "secret" };
 const PASSWORD_HASH: &str =
     "$6$pinhole$hAxpsPPcvC1MW06bMq5n6bJr7q9YVG/RbCeHn3InFJL6R27ERo5.pGxlYlABa4/d.MB.X5RwiV7rLtskA0b890";
 
+/// The first and the last port of a server's passive range.
+pub type Ports = [u16; 2];
+
 /// A user name and its password.
 #[derive(Debug, Clone, Copy)]
 pub struct Login {
@@ -57,12 +60,12 @@ impl Kind {
         (self == Self::PureFtpd && ids() < 2).then(|| "pure-ftpd needs a second user id".to_owned())
     }
 
-    fn command(self, home: &Path, dir: &Path, address: SocketAddr) -> Command {
+    fn command(self, home: &Path, dir: &Path, address: SocketAddr, passive: Option<Ports>) -> Command {
         match self {
-            Self::Vsftpd => vsftpd(home, dir, address),
-            Self::Proftpd => proftpd(home, dir, address),
-            Self::PureFtpd => pure_ftpd(home, dir, address),
-            Self::Pyftpdlib => pyftpdlib(home, address),
+            Self::Vsftpd => vsftpd(home, dir, address, passive),
+            Self::Proftpd => proftpd(home, dir, address, passive),
+            Self::PureFtpd => pure_ftpd(home, dir, address, passive),
+            Self::Pyftpdlib => pyftpdlib(home, address, passive),
         }
     }
 }
@@ -85,13 +88,29 @@ struct Instance {
 impl Server {
     /// Starts one instance in each family that the machine has.
     pub fn start(kind: Kind) -> Self {
+        let families = [Family::V4, Family::V6].into_iter().filter(|family| family.available());
+        let ips = families.map(Family::server_ip);
+        Self::start_at(kind, ips.map(|ip| SocketAddr::new(ip, free_port(ip))))
+    }
+
+    /// Starts one instance at each of these addresses, which are of different families.
+    pub fn start_at(kind: Kind, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        Self::start_with(kind, addresses, None)
+    }
+
+    /// The same with a passive range.
+    pub fn start_with(
+        kind: Kind,
+        addresses: impl IntoIterator<Item = SocketAddr>,
+        passive: Option<Ports>,
+    ) -> Self {
         let dir = tempfile::tempdir().expect("temporary directories can be made");
         let home = dir.path().join("home");
         fs::create_dir(&home).expect("a new directory is empty");
         open_to_all(dir.path(), 0o755);
         open_to_all(&home, 0o777);
-        let families = [Family::V4, Family::V6].into_iter().filter(|family| family.available());
-        let instances = families.map(|family| Instance::start(kind, family, &home, dir.path())).collect();
+        let start = |address| Instance::start(kind, address, passive, &home, dir.path());
+        let instances = addresses.into_iter().map(start).collect();
         Self { kind, home, instances, _dir: dir }
     }
 
@@ -105,6 +124,12 @@ impl Server {
         self.kind.login()
     }
 
+    /// Which program it is.
+    #[allow(dead_code, reason = "only the net tests ask")]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// The control port of a family.
     pub fn address(&self, family: Family) -> SocketAddr {
         let instance = self.instances.iter().find(|instance| instance.family == family);
@@ -113,12 +138,11 @@ impl Server {
 }
 
 impl Instance {
-    fn start(kind: Kind, family: Family, home: &Path, dir: &Path) -> Self {
-        let ip = family.server_ip();
-        let address = SocketAddr::new(ip, free_port(ip));
+    fn start(kind: Kind, address: SocketAddr, passive: Option<Ports>, home: &Path, dir: &Path) -> Self {
+        let family = Family::of(address.ip());
         let dir = dir.join(format!("{family:?}"));
         fs::create_dir(&dir).expect("each family has one instance");
-        let mut command = kind.command(home, &dir, address);
+        let mut command = kind.command(home, &dir, address, passive);
         let process = start_daemon(&mut command, &[address], &dir.join("output"));
         Self { family, address, _process: process }
     }
@@ -141,18 +165,20 @@ fn config(dir: &Path, name: &str, text: &str) -> PathBuf {
 }
 
 /// One process listens in one family only: on `::` it answers PASV with 0,0,0,0.
-fn vsftpd(home: &Path, dir: &Path, address: SocketAddr) -> Command {
+fn vsftpd(home: &Path, dir: &Path, address: SocketAddr, passive: Option<Ports>) -> Command {
     let listen = match address.ip() {
         IpAddr::V4(ip) => format!("listen=YES\nlisten_address={ip}"),
         IpAddr::V6(ip) => format!("listen=NO\nlisten_ipv6=YES\nlisten_address6={ip}"),
     };
+    let passive = passive.map(|[low, high]| format!("pasv_min_port={low}\npasv_max_port={high}\n"));
     let text = format!(
         "{listen}\nlisten_port={}\nbackground=NO\nrun_as_launching_user=YES\nanonymous_enable=YES\n\
          local_enable=NO\nno_anon_password=NO\nanon_root={}\nwrite_enable=YES\nanon_upload_enable=YES\n\
          anon_mkdir_write_enable=YES\nanon_other_write_enable=YES\nanon_umask=022\nseccomp_sandbox=NO\n\
-         xferlog_enable=NO\nasync_abor_enable=YES\n",
+         xferlog_enable=NO\nasync_abor_enable=YES\n{}",
         address.port(),
         home.display(),
+        passive.unwrap_or_default(),
     );
     let mut command = program("vsftpd");
     command.arg(config(dir, "vsftpd.conf", &text));
@@ -160,19 +186,21 @@ fn vsftpd(home: &Path, dir: &Path, address: SocketAddr) -> Command {
 }
 
 /// Its linger is short: after an abort it waits for the client to close before it replies.
-fn proftpd(home: &Path, dir: &Path, address: SocketAddr) -> Command {
+fn proftpd(home: &Path, dir: &Path, address: SocketAddr, passive: Option<Ports>) -> Command {
     let user = format!("{}:{PASSWORD_HASH}:0:0::{}:/bin/sh\n", LOGIN.user, home.display());
     let (users, groups) = (config(dir, "users", &user), config(dir, "groups", "root:x:0:\n"));
+    let passive = passive.map(|[low, high]| format!("PassivePorts {low} {high}\n"));
     let text = format!(
         "ServerName test\nServerType standalone\nUseIPv6 on\nDefaultAddress {}\nPort {}\nUser root\nGroup root\n\
          RootLogin on\nAuthOrder mod_auth_file.c\nAuthUserFile {}\nAuthGroupFile {}\nRequireValidShell off\n\
          PidFile {dir}/pid\nScoreboardFile {dir}/scoreboard\nDelayEngine off\nSystemLog {dir}/log\n\
          TransferLog none\nWtmpLog off\nUseReverseDNS off\nAllowOverwrite on\nAllowStoreRestart on\n\
-         TimeoutLinger 1\n",
+         TimeoutLinger 1\n{}",
         address.ip(),
         address.port(),
         users.display(),
         groups.display(),
+        passive.unwrap_or_default(),
         dir = dir.display(),
     );
     let mut command = program("proftpd");
@@ -181,7 +209,7 @@ fn proftpd(home: &Path, dir: &Path, address: SocketAddr) -> Command {
 }
 
 /// It lets no user with id 0 in, so it needs another id, which an ordinary user's namespace may lack.
-fn pure_ftpd(home: &Path, dir: &Path, address: SocketAddr) -> Command {
+fn pure_ftpd(home: &Path, dir: &Path, address: SocketAddr, passive: Option<Ports>) -> Command {
     let user = format!("{}:{PASSWORD_HASH}:1:1::{}/./::::::::::::\n", LOGIN.user, home.display());
     let (users, database) = (config(dir, "users", &user), dir.join("users.pdb"));
     let made = program("pure-pw").arg("mkdb").arg(&database).arg("-f").arg(users).status();
@@ -189,13 +217,19 @@ fn pure_ftpd(home: &Path, dir: &Path, address: SocketAddr) -> Command {
     let mut command = program("pure-ftpd");
     command.args(["-H", "-E", "-u", "1", "-S", &format!("{},{}", address.ip(), address.port())]);
     command.arg("-l").arg(format!("puredb:{}", database.display())).arg("-g").arg(dir.join("pid"));
+    if let Some([low, high]) = passive {
+        command.args(["-p", &format!("{low}:{high}")]);
+    }
     command
 }
 
-fn pyftpdlib(home: &Path, address: SocketAddr) -> Command {
+fn pyftpdlib(home: &Path, address: SocketAddr, passive: Option<Ports>) -> Command {
     let mut command = Command::new(python());
     command.args(["-m", "pyftpdlib", "-w", "-u", LOGIN.user, "-P", LOGIN.password]);
     command.args(["-i", &address.ip().to_string(), "-p", &address.port().to_string(), "-d"]).arg(home);
+    if let Some([low, high]) = passive {
+        command.args(["-r", &format!("{low}-{high}")]);
+    }
     command
 }
 

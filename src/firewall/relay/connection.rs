@@ -96,10 +96,7 @@ impl Pinhole {
     /// Begins to connect to the far end, from the address and, in active mode, the port that it expects.
     fn dial(&self, mark: u32) -> io::Result<TcpStream> {
         let permit = self.expectation.permit();
-        let port = match permit.mode() {
-            TransferMode::Active => self.policy.active_source_port,
-            TransferMode::Passive => None,
-        };
+        let port = self.policy.source_port(permit.mode());
         let transparent = self.policy.transparent.then_some(mark);
         connect(permit.to(), &Origin { ip: permit.bind(), port, transparent })
     }

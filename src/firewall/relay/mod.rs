@@ -25,8 +25,9 @@ use pipe::Pipes;
 use table::Table;
 
 use super::{DataObserver, PinholeBackend};
+use crate::addr::PortSet;
 use crate::ids::PinholeId;
-use crate::pinhole::{Expectation, OpenError, Opened, Order};
+use crate::pinhole::{Expectation, OpenError, Opened, Order, Triple};
 use crate::policy::Policy;
 
 /// Is told who connected without a pinhole (`from`) and where (`listen`); never blocks. At most eight
@@ -60,6 +61,24 @@ impl Relay {
         let (pipes, table) = (Pipes::new(pipe::MOST_BYTES), Mutex::default());
         Self { shared: Arc::new(Shared { ids, mark, on_stranger, pipes, table }) }
     }
+
+    /// A name that no other pinhole has.
+    pub(super) fn next_id(&self) -> PinholeId {
+        PinholeId(self.shared.ids.fetch_add(1, Relaxed) + 1)
+    }
+
+    /// Takes a free triple of `ports` for a pinhole that another backend opens, so that no two are alike.
+    ///
+    /// # Errors
+    /// None is free, or there are no random numbers.
+    pub(super) fn claim(&self, expectation: &Expectation, ports: &PortSet) -> Result<Triple, OpenError> {
+        self.shared.table().claim(expectation, ports)
+    }
+
+    /// Gives a claimed triple back.
+    pub(super) fn unclaim(&self, triple: &Triple) {
+        self.shared.table().unclaim(triple);
+    }
 }
 
 impl PinholeBackend for Relay {
@@ -71,7 +90,7 @@ impl PinholeBackend for Relay {
     ) -> Result<Opened, OpenError> {
         let mut table = self.shared.table();
         let (triple, socket) = table.reserve(&expectation, policy)?;
-        let opened = Opened { id: PinholeId(self.shared.ids.fetch_add(1, Relaxed) + 1), port: triple.port };
+        let opened = Opened { id: self.next_id(), port: triple.port, relayed: None };
         let (policy, orders) = (Arc::clone(policy), Orders::default());
         table.enter(
             Arc::new(Pinhole { id: opened.id, triple, expectation, policy, owner, orders }),

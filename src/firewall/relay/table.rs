@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 
 use super::connection::Pinhole;
 use super::listener::{self, BindError};
+use crate::addr::PortSet;
 use crate::ids::PinholeId;
 use crate::pinhole::{Expectation, Ledger, OpenError, Triple};
 use crate::policy::{Policy, TransferMode};
@@ -20,7 +21,8 @@ use crate::policy::{Policy, TransferMode};
 /// All pinholes of a relay.
 #[derive(Default)]
 pub(super) struct Table {
-    pending: Ledger<Arc<Pinhole>>,
+    /// `None`: another backend has the triple.
+    pending: Ledger<Option<Arc<Pinhole>>>,
     listeners: HashMap<SocketAddr, Listening>,
     pinholes: HashMap<PinholeId, Arc<Pinhole>>,
 }
@@ -45,21 +47,11 @@ impl Table {
         expectation: &Expectation,
         policy: &Policy,
     ) -> Result<(Triple, Option<Arc<TcpListener>>), OpenError> {
-        let permit = expectation.permit();
-        let (dialler, listen) = (permit.dialler(), permit.listen());
-        let random = getrandom::u32().map_err(|error| {
-            tracing::error!(%error, "no random numbers");
-            OpenError::Backend
-        })?;
-        let range = match permit.mode() {
+        let range = match expectation.mode() {
             TransferMode::Active => &policy.active_ports,
             TransferMode::Passive => &policy.passive_ports,
         };
-        let asked = expectation.port.map(|port| Triple { dialler, listen, port });
-        let asked_and_free = asked.filter(|triple| self.pending.get(triple).is_none());
-        let any = self.pending.candidates(dialler, listen, range, random);
-        let candidates = asked_and_free.into_iter().chain(any.filter(|_| asked.is_none()));
-        for triple in candidates.take(MOST_TRIES) {
+        for triple in self.candidates(expectation, range)?.take(MOST_TRIES) {
             if self.listeners.contains_key(&triple_addr(&triple)) {
                 return Ok((triple, None));
             }
@@ -69,7 +61,39 @@ impl Table {
                 Err(BindError::Failed) => return Err(OpenError::Backend),
             }
         }
-        Err(OpenError::NoFreePort { dialler, listen })
+        Err(no_free_port(expectation))
+    }
+
+    /// Takes a triple for another backend.
+    pub(super) fn claim(&mut self, expectation: &Expectation, range: &PortSet) -> Result<Triple, OpenError> {
+        let triple = self.candidates(expectation, range)?.next().ok_or_else(|| no_free_port(expectation))?;
+        let taken = self.pending.take(triple, None);
+        debug_assert!(taken.is_ok(), "a candidate is free");
+        Ok(triple)
+    }
+
+    /// Gives back a triple that was claimed.
+    pub(super) fn unclaim(&mut self, triple: &Triple) {
+        if let Some(None) = self.pending.get(triple) {
+            self.pending.release(triple);
+        }
+    }
+
+    /// The free triples for `expectation`, in random order: on the port that it asks for, else on `range`.
+    fn candidates<'a>(
+        &'a self,
+        expectation: &Expectation,
+        range: &'a PortSet,
+    ) -> Result<impl Iterator<Item = Triple> + 'a, OpenError> {
+        let (dialler, listen) = (expectation.permit().dialler(), expectation.permit().listen());
+        let random = getrandom::u32().map_err(|error| {
+            tracing::error!(%error, "no random numbers");
+            OpenError::Backend
+        })?;
+        let asked = expectation.port.map(|port| Triple { dialler, listen, port });
+        let asked_and_free = asked.filter(|triple| self.pending.get(triple).is_none());
+        let any = self.pending.candidates(dialler, listen, range, random);
+        Ok(asked_and_free.into_iter().chain(any.filter(move |_| asked.is_none())))
     }
 
     /// Enters `pinhole`, whose triple was just reserved, with the listener that came with it.
@@ -82,7 +106,7 @@ impl Table {
             listening.pending += 1;
         }
         self.pinholes.insert(pinhole.id, Arc::clone(&pinhole));
-        let taken = self.pending.take(pinhole.triple, pinhole);
+        let taken = self.pending.take(pinhole.triple, Some(pinhole));
         debug_assert!(taken.is_ok(), "a reserved triple is free");
     }
 
@@ -101,14 +125,16 @@ impl Table {
         if !self.listens(triple_addr(triple), socket) {
             return None;
         }
-        let pinhole = self.pending.release(triple)?;
+        self.pending.get(triple)?.as_ref()?;
+        let pinhole = self.pending.release(triple)??;
         Some(Taken { last: self.leave(triple).is_some(), pinhole })
     }
 
     /// Takes `id` back if it is pending. With the last one its port stops listening at once.
     pub(super) fn revoke(&mut self, id: PinholeId) {
         let Some(triple) = self.pinholes.get(&id).map(|pinhole| pinhole.triple) else { return };
-        if self.pending.get(&triple).is_none_or(|pending| pending.id != id) {
+        let pending = self.pending.get(&triple).and_then(Option::as_ref);
+        if pending.is_none_or(|pending| pending.id != id) {
             return;
         }
         self.pending.release(&triple);
@@ -136,6 +162,11 @@ impl Table {
         }
         self.listeners.remove(&addr).map(|listening| listening.socket)
     }
+}
+
+fn no_free_port(expectation: &Expectation) -> OpenError {
+    let permit = expectation.permit();
+    OpenError::NoFreePort { dialler: permit.dialler(), listen: permit.listen() }
 }
 
 fn triple_addr(triple: &Triple) -> SocketAddr {
