@@ -27,8 +27,6 @@ pub struct Bench<'a> {
     pub placement: Placement,
     pub server: &'a Server,
     pub audit: Audit,
-    /// Whether the rules have the ranges of ports of [`Placement::rules`].
-    pub usual_ports: bool,
 }
 
 /// One set-up in one family.
@@ -174,7 +172,7 @@ impl Bench<'_> {
             same(record, "from", &json!(client.ip(family).to_string()))?;
             need(listen == ends.remote, &format!("the client dialled {}, not listen {listen}", ends.remote))?;
             need(to.ip() == server.ip(family), &format!("to {to} is not the server"))?;
-            let any = self.placement.role == Role::Forward || !self.usual_ports;
+            let any = self.placement.role == Role::Forward;
             need(
                 any || PASSIVE_PORTS.contains(&listen.port()),
                 &format!("listen {listen} is not of passive_ports"),
@@ -186,11 +184,7 @@ impl Bench<'_> {
                 listen.ip() == self.placement.seen().ip(family),
                 &format!("the server cannot dial {listen}"),
             )?;
-            let any = !self.usual_ports;
-            need(
-                any || ACTIVE_PORTS.contains(&listen.port()),
-                &format!("listen {listen} is not of active_ports"),
-            )
+            need(ACTIVE_PORTS.contains(&listen.port()), &format!("listen {listen} is not of active_ports"))
         }
     }
 

@@ -62,11 +62,6 @@ fn without_nulls(line: &str) -> String {
 pub struct Refused(pub String);
 
 impl Refused {
-    /// Whether the rules ask for what a later version will do.
-    pub fn for_now(&self) -> bool {
-        self.0.contains("is not available in this version")
-    }
-
     /// The last line, without the place of a temporary rules file.
     pub fn reason(&self) -> &str {
         let line = self.0.trim().lines().last().unwrap_or_default();

@@ -4,7 +4,7 @@
 //!
 //! Each test has namespaces of its own, which any user can make; the gateway runs in the outer one, as on a
 //! router. Needs `ip` and `nft`; the servers are found as those of the `peers` tests are, by the same
-//! environment variables. A cell whose configuration the gateway does not know yet prints `SKIP`.
+//! environment variables.
 
 // Whatever a test unwraps or indexes fails that test, helpers included.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]

@@ -3,13 +3,12 @@
 //! Scenario of each test: one server and one gateway; for each cell a client logs in, downloads, uploads and
 //! lists; the records are right and prompt; after SIGTERM the host is as it was.
 
-use std::path::Path;
 use std::time::Instant;
 
 use crate::cell::{Bench, Cell};
 use crate::gateway::Gateway;
 use crate::lab::{FTP, Lab, lab_tests};
-use crate::namespace::{report_skip, skip, test_name};
+use crate::namespace::{skip, test_name};
 use crate::placement::DataPath::{Nftables, Relay};
 use crate::placement::Integration::{Cooperative, Standalone};
 use crate::placement::Intercept::{Listen, Redirect, Tproxy};
@@ -88,37 +87,20 @@ matrix! {
     forward_tproxy_relay_beside_a_firewall: Forward Tproxy Own Relay Cooperative, Vsftpd;
 }
 
+/// Runs every cell.
 fn run(lab: &Lab, kind: Kind, placement: Placement) {
-    run_with(lab, kind, placement, None, |audit| placement.rules(audit, ""));
-}
-
-/// Runs every cell with the rules that `rules` makes for an audit file, which are those of an `example` or
-/// the usual ones.
-pub fn run_with(
-    lab: &Lab,
-    kind: Kind,
-    placement: Placement,
-    example: Option<&str>,
-    rules: impl FnOnce(&Path) -> String,
-) {
-    let what = &example.map_or(placement.to_string(), str::to_owned);
+    let what = &placement.to_string();
     if let Some(why) = kind.missing() {
         return skip(&test_name(), &why);
     }
     placement.prepare(lab);
     let before = lab.gateway.snapshot();
-    let gateway = match Gateway::start(rules) {
-        Ok(gateway) => gateway,
-        Err(refused) if refused.for_now() => {
-            let (name, cells) = (test_name(), Cell::ALL.len());
-            return report_skip(&format!("{name}: {cells} cells of {what}: {}", refused.reason()));
-        }
-        Err(refused) => panic!("the gateway does not start: {}", refused.reason()),
-    };
+    let gateway = Gateway::start(|audit| placement.rules(audit, ""));
+    let gateway =
+        gateway.unwrap_or_else(|refused| panic!("the gateway does not start: {}", refused.reason()));
     let addresses = [Family::V4, Family::V6].map(|family| placement.server().at(family, FTP));
     let server = lab.host(placement.server()).run(|| Server::start_at(kind, addresses));
-    let bench =
-        Bench { lab, placement, server: &server, audit: gateway.audit(), usual_ports: example.is_none() };
+    let bench = Bench { lab, placement, server: &server, audit: gateway.audit() };
     let failed: Vec<_> = Cell::ALL.into_iter().filter(|cell| !passes(&bench, *cell, what)).collect();
     println!("{} cells, {} failed", Cell::ALL.len(), failed.len());
     assert!(failed.is_empty(), "{what} fails in {failed:?}");

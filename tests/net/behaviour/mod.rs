@@ -55,7 +55,7 @@ use scenarios;
 fn run(lab: &Lab, placement: Placement, more: &str, scenario: impl FnOnce(&mut Stage)) {
     placement.prepare(lab);
     let before = lab.gateway.snapshot();
-    let Some(mut stage) = Stage::set(lab, placement, more) else { return };
+    let mut stage = Stage::set(lab, placement, more);
     scenario(&mut stage);
     let killed = stage.killed;
     stage.end();

@@ -10,7 +10,6 @@ use super::{PATIENCE, QUIET};
 use crate::gateway::Gateway;
 use crate::host::Host;
 use crate::lab::{FTP, Lab, Who};
-use crate::namespace::{report_skip, test_name};
 use crate::placement::Placement;
 use crate::process::poll;
 use crate::route::Family;
@@ -44,19 +43,14 @@ pub(super) struct Announced {
 }
 
 impl<'a> Stage<'a> {
-    /// `None`, after saying so, when this version refuses the placement.
-    pub(super) fn set(lab: &'a Lab, placement: Placement, more: &str) -> Option<Self> {
-        let gateway = match Gateway::start(|audit| placement.rules(audit, more)) {
-            Ok(gateway) => Some(gateway),
-            Err(refused) if refused.for_now() => {
-                report_skip(&format!("{}: {}", test_name(), refused.reason()));
-                return None;
-            }
-            Err(refused) => panic!("the gateway does not start: {}", refused.reason()),
-        };
+    /// Starts the gateway and lets the server's control port listen.
+    pub(super) fn set(lab: &'a Lab, placement: Placement, more: &str) -> Self {
+        let gateway = Gateway::start(|audit| placement.rules(audit, more));
+        let gateway =
+            gateway.unwrap_or_else(|refused| panic!("the gateway does not start: {}", refused.reason()));
         let server = placement.server();
         let control = lab.host(server).run(|| listen(server.at(FAMILY, FTP)));
-        Some(Self { lab, placement, gateway, killed: false, control })
+        Self { lab, placement, gateway: Some(gateway), killed: false, control }
     }
 
     /// Stops the gateway, which is to leave nothing behind.

@@ -7,7 +7,7 @@ use super::stage::{Stage, is_shut, stays_alone};
 use super::{KERNEL, OFFICE, ROUTED, scenarios};
 use crate::gateway::{Gateway, Refused};
 use crate::lab::{Lab, Who, lab_tests};
-use crate::namespace::{report_skip, test_name};
+use crate::namespace::{skip, test_name};
 use crate::placement::Placement;
 use crate::process::poll;
 use crate::route::Family;
@@ -74,9 +74,6 @@ fn keep_keeps_servers_shut(lab: &Lab, placement: Placement) {
             placement.rules(audit, "").replace("standalone}", "standalone, on_stop: keep}")
         });
         match gateway {
-            Err(refused) if refused.for_now() => {
-                return report_skip(&format!("{}: {}", test_name(), refused.reason()));
-            }
             Err(Refused(why)) => panic!("the gateway does not start: {why}"),
             Ok(gateway) => gateway.stop(),
         }
@@ -91,11 +88,10 @@ fn helper_is_refused(lab: &Lab, placement: Placement) {
     placement.prepare(lab);
     let (loaded, why) = lab.gateway.try_feed("nft", &["-f", "-"], HELPER);
     if !loaded {
-        return report_skip(&format!("{}: the kernel has no FTP helper: {}", test_name(), why.trim()));
+        return skip(&test_name(), &format!("the kernel has no FTP helper: {}", why.trim()));
     }
     let before = lab.gateway.snapshot();
     match Gateway::start(|audit| placement.rules(audit, "")) {
-        Err(refused) if refused.for_now() => report_skip(&format!("{}: {}", test_name(), refused.reason())),
         Err(Refused(why)) => {
             assert!(why.contains("helper"), "the reason does not name the helper: {why}");
             before.assert_same(&lab.gateway.snapshot());
