@@ -11,7 +11,7 @@ use tracing::{Instrument, debug, error, info_span};
 
 use super::dial::dial;
 use super::driver::Driver;
-use super::leg::Leg;
+use super::leg::{self, Leg};
 use super::limits::{Place, SessionCounter};
 use super::route::{Route, route};
 use super::shared::Shared;
@@ -120,7 +120,8 @@ async fn run_session(
     stream: TcpStream,
     upstream: TcpStream,
 ) -> io::Result<()> {
-    let (client, server) = (Leg::new(stream)?, Leg::new(upstream)?);
+    leg::prepare(&upstream)?;
+    let (client, server) = (Leg::new(stream), Leg::new(upstream));
     let legs =
         Legs { client: context.client, reached, source: server.local_addr()?, server: server.peer_addr()? };
     let context = SessionContext { server: Some(legs.server), ..context };

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use super::accept::{Running, accept_loop};
 use super::inbox::Message;
+use super::leg;
 use super::limits::SessionCounter;
 use super::report::Reporter;
 use super::shared::Shared;
@@ -195,6 +196,8 @@ fn listen(addr: SocketAddr, transparent: bool) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
+    // Accepted sockets inherit it.
+    leg::prepare(&socket)?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
 }

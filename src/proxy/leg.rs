@@ -3,6 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -36,15 +37,9 @@ pub(super) struct Leg {
 }
 
 impl Leg {
-    /// Sets the socket up: no delay for small lines, keepalive, urgent bytes in their place in the
-    /// stream (the Telnet Synch before ABOR).
-    pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
-        let socket = SockRef::from(&stream);
-        socket.set_tcp_nodelay(true)?;
-        socket.set_out_of_band_inline(true)?;
-        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-        socket.set_tcp_keepalive(&keepalive)?;
-        Ok(Self { stream, unsent: Vec::new(), broken: false })
+    /// The leg over `stream`, which was [prepared](prepare).
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream, unsent: Vec::new(), broken: false }
     }
 
     pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -134,4 +129,13 @@ impl Leg {
         // The peer may be gone already; there is nobody left to tell.
         let _ = SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write);
     }
+}
+
+/// Sets a control socket up, or a listener for those that it accepts: no delay for small lines, keepalive,
+/// urgent bytes in their place in the stream (the Telnet Synch before ABOR).
+pub(super) fn prepare(socket: &impl AsFd) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    socket.set_tcp_nodelay(true)?;
+    socket.set_out_of_band_inline(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL))
 }
