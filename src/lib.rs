@@ -1,6 +1,6 @@
 //! An FTP-aware firewall and NAT gateway.
 //!
-//! The core ([`ftp`], [`policy`], [`pinhole`], [`session`]) has no socket, clock, randomness, file or
+//! The core ([`ftp`], [`packet`], [`policy`], [`pinhole`], [`session`]) has no socket, clock, randomness, file or
 //! async: events and the time go in, outputs come out. The shells around it ([`cli`], [`proxy`], [`audit`],
 //! [`telemetry`], [`firewall`], [`host`], [`netlink`], [`config`]) are thin. Imports only run down the picture in
 //! `docs/architecture.md`; a test holds them to it.
@@ -14,6 +14,7 @@ pub mod ftp;
 pub mod host;
 pub mod ids;
 pub mod netlink;
+pub mod packet;
 pub mod pinhole;
 pub mod policy;
 pub mod proxy;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// From the bottom up; modules of one row do not import each other.
 const LAYERS: &[&[&str]] = &[
     &["addr", "ids", "reason", "time"],
-    &["ftp"],
+    &["ftp", "packet"],
     &["policy"],
     &["pinhole"],
     &["session"],
