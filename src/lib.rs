@@ -1,6 +1,6 @@
 //! An FTP-aware firewall and NAT gateway.
 //!
-//! The core ([`ftp`], [`packet`], [`policy`], [`pinhole`], [`session`]) has no socket, clock, randomness, file or
+//! The core ([`ftp`], [`packet`], [`policy`], [`stream`], [`pinhole`], [`session`]) has no socket, clock, randomness, file or
 //! async: events and the time go in, outputs come out. The shells around it ([`cli`], [`proxy`], [`audit`],
 //! [`telemetry`], [`firewall`], [`host`], [`netlink`], [`config`]) are thin. Imports only run down the picture in
 //! `docs/architecture.md`; a test holds them to it.
@@ -20,5 +20,6 @@ pub mod policy;
 pub mod proxy;
 pub mod reason;
 pub mod session;
+pub mod stream;
 pub mod telemetry;
 pub mod time;

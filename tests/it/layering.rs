@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["addr", "ids", "reason", "time"],
     &["ftp", "packet"],
-    &["policy"],
+    &["policy", "stream"],
     &["pinhole"],
     &["session"],
     &["config"],

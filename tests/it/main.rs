@@ -21,4 +21,5 @@ mod pair;
 mod pipelining;
 mod properties;
 mod relay;
+mod streams;
 mod transfers;
