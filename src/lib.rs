@@ -1,12 +1,13 @@
 //! An FTP-aware firewall and NAT gateway.
 //!
-//! The core ([`ftp`], [`packet`], [`policy`], [`stream`], [`pinhole`], [`session`]) has no socket, clock, randomness, file or
-//! async: events and the time go in, outputs come out. The shells around it ([`cli`], [`proxy`], [`audit`],
-//! [`telemetry`], [`firewall`], [`host`], [`netlink`], [`config`]) are thin. Imports only run down the picture in
-//! `docs/architecture.md`; a test holds them to it.
+//! The core ([`ftp`], [`packet`], [`policy`], [`stream`], [`pinhole`], [`session`]) has no socket, clock,
+//! randomness, file or async: events and the time go in, outputs come out. The shells around it ([`cli`],
+//! [`proxy`], [`audit`], [`telemetry`], [`firewall`], [`host`], [`netlink`], [`capture`], [`config`]) are thin.
+//! Imports only run down the picture in `docs/architecture.md`; a test holds them to it.
 
 pub mod addr;
 pub mod audit;
+pub mod capture;
 pub mod cli;
 pub mod config;
 pub mod firewall;

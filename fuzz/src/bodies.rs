@@ -1,14 +1,19 @@
 //! One function for each target: it panics when something that must always hold does not.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::io::Cursor;
 use std::time::Duration;
 
+use ftp_pinhole::capture::Reader;
 use ftp_pinhole::ftp::{
     LineEvent, LineReader, ReplyEvent, ReplyReader, emit_227, emit_229, emit_eprt, emit_line, emit_port,
     parse_227, parse_229, parse_eprt, parse_port,
 };
+use ftp_pinhole::packet::{Decoded, Decoder, Link};
 use ftp_pinhole::pinhole::{DataEvent, OpenError};
 use ftp_pinhole::policy::{Policy, Preset, Tolerances};
+use ftp_pinhole::stream::{Connection, Direction, FlowEvent, FlowId, Flows, Interest, Limits, Sink};
+use ftp_pinhole::time::Timestamp;
 
 use crate::pair::{Pair, legs};
 
@@ -298,4 +303,65 @@ fn end(pair: &mut Pair) {
     pair.answer_open();
     assert!(pair.is_over(), "a session that never ends: {:?}", pair.session);
     assert_eq!(pair.open_pinholes(), 0, "a pinhole that outlives its session");
+}
+
+/// Captures: whatever the file holds, memory stays within its limits, and every connection that begins ends
+/// once, with nothing after it.
+pub fn capture(data: &[u8]) {
+    let limits =
+        Limits { connections: 4, direction_bytes: 512, total_bytes: 2048, linger: Duration::from_secs(1) };
+    let mut flows = Flows::new(limits);
+    let mut decoder = Decoder::default();
+    let mut ledger = Ledger::default();
+    let Ok(mut reader) = Reader::new(Cursor::new(data.to_vec())) else { return };
+    while let Ok(Some(frame)) = reader.next() {
+        assert!(frame.length >= frame.data.len());
+        let Some(link) = Link::from_dlt(frame.link_type) else { continue };
+        let at = Timestamp::from_origin(frame.at);
+        if let Decoded::Segment(segment) = decoder.decode(link, at, frame.data, frame.length) {
+            flows.handle(at, &segment, &mut ledger);
+            assert!(flows.memory() <= limits.total_bytes && flows.len() <= limits.connections);
+        }
+    }
+    flows.finish(&mut ledger);
+    assert_eq!(flows.memory(), 0);
+    assert!(ledger.0.values().all(|state| *state == Known::Over));
+}
+
+/// The connections of a capture, each with what is wanted of it.
+#[derive(Default)]
+struct Ledger(HashMap<FlowId, Known>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Open(Interest),
+    Over,
+}
+
+impl Sink for Ledger {
+    fn opened(&mut self, flow: FlowId, connection: Connection) -> Interest {
+        let odd = connection.from.port() & 1 == 1;
+        let interest = if odd { Interest::Bytes } else { Interest::CountOnly };
+        assert_eq!(self.0.insert(flow, Known::Open(interest)), None, "named once");
+        interest
+    }
+
+    fn bytes(&mut self, flow: FlowId, _: Direction, bytes: &[u8]) -> Interest {
+        assert!(!bytes.is_empty());
+        assert_eq!(self.0.get(&flow), Some(&Known::Open(Interest::Bytes)));
+        let interest = if bytes.contains(&b'!') { Interest::CountOnly } else { Interest::Bytes };
+        self.0.insert(flow, Known::Open(interest));
+        interest
+    }
+
+    fn event(&mut self, flow: FlowId, event: FlowEvent) {
+        assert!(matches!(self.0.get(&flow), Some(Known::Open(_))), "{event:?} of a connection that is over");
+        match event {
+            FlowEvent::Gap { bytes, .. } | FlowEvent::Conflict { bytes, .. } => assert!(bytes > 0),
+            FlowEvent::Fin { .. } | FlowEvent::StrayReset { .. } => {}
+            FlowEvent::Closed { .. } => {
+                self.0.insert(flow, Known::Over);
+            }
+        }
+    }
 }

@@ -78,3 +78,8 @@ fn host_port_holds_over_mutated_seeds() {
 fn session_holds_over_mutated_seeds() {
     smoke("session", bodies::session, 1000);
 }
+
+#[test]
+fn capture_holds_over_mutated_seeds() {
+    smoke("capture", bodies::capture, 3000);
+}
