@@ -20,6 +20,7 @@ pub mod pinhole;
 pub mod policy;
 pub mod proxy;
 pub mod reason;
+pub mod replay;
 pub mod session;
 pub mod stream;
 pub mod telemetry;

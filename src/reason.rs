@@ -128,6 +128,10 @@ reasons! {
     Stranger = "stranger",
     /// The expected peer connected twice; the second connection was cut.
     SecondConnection = "second-connection",
+    /// In a capture: a data connection to an address and port that was announced, and no pinhole was open for it.
+    NoPinhole = "no-pinhole",
+    /// In a capture: two segments of a connection differ in the bytes that they claim for the same place.
+    SegmentConflict = "segment-conflict",
     /// Somebody changed or removed the gateway's nftables table; it was put back.
     TableLost = "table-lost",
 
@@ -160,6 +164,14 @@ reasons! {
     SessionLimit = "session-limit",
     /// `limits.sessions_per_client` is reached.
     ClientSessionLimit = "client-session-limit",
+    /// In a capture: the connection began before it, and counts as logged in.
+    BeganBefore = "began-before",
+    /// In a capture: bytes of the connection are missing from it.
+    CaptureGap = "capture-gap",
+    /// In a capture: it ends before the connection does.
+    CaptureEnded = "capture-ended",
+    /// In a capture: the connection is encrypted from here on.
+    Encrypted = "encrypted",
     /// The gateway is stopping.
     Draining = "draining",
 }

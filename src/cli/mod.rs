@@ -6,8 +6,10 @@
 mod check;
 mod flows;
 mod notes;
+mod replay;
 mod run;
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -36,6 +38,10 @@ pub enum Command {
     },
     /// Check a rules file, without touching anything else.
     Check(CheckArgs),
+    /// Tell what the gateway would have done with the connections of a capture.
+    ///
+    /// Ends with 1 when it would have denied something.
+    Replay(replay::ReplayArgs),
 }
 
 /// The arguments of `check`.
@@ -60,8 +66,17 @@ pub fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Run { rules } => run::run(&rules)?,
         Command::Check(args) => check::check(&args)?,
+        Command::Replay(args) => return replay::replay(&args).or_else(unless_nobody_reads),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Output that nobody reads any more (`| head`) is no error.
+fn unless_nobody_reads(error: anyhow::Error) -> anyhow::Result<ExitCode> {
+    let broken = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    };
+    if error.chain().any(broken) { Ok(ExitCode::SUCCESS) } else { Err(error) }
 }
 
 #[cfg(test)]

@@ -103,18 +103,20 @@ enum Login {
     /// The server wants an account (332).
     NeedsAccount(String),
     In(String),
+    /// Who it is was said before anyone listened.
+    Unseen,
 }
 
 impl Login {
     fn user(&self) -> Option<&str> {
         match self {
-            Login::Nobody => None,
+            Login::Nobody | Login::Unseen => None,
             Login::Named(user) | Login::NeedsAccount(user) | Login::In(user) => Some(user),
         }
     }
 
     fn is_in(&self) -> bool {
-        matches!(self, Login::In(_))
+        matches!(self, Login::In(_) | Login::Unseen)
     }
 }
 
@@ -150,6 +152,17 @@ impl Session {
             draining: false,
         };
         session.record(Event::new(EventKind::SessionOpened));
+        session
+    }
+
+    /// A session whose beginning nobody saw: it counts as logged in, and its record says `reason`.
+    pub fn midway(policy: Arc<Policy>, legs: Legs, now: Timestamp, reason: Reason) -> Self {
+        let mut session = Self::new(policy, legs, now);
+        session.phase = Phase::Running;
+        session.login = Login::Unseen;
+        session.client.set_limit(session.policy.limits.line_bytes);
+        session.outputs.clear();
+        session.record(Event { reason: Some(reason), ..Event::new(EventKind::SessionOpened) });
         session
     }
 
@@ -206,6 +219,11 @@ impl Session {
         self.end(now, Reason::Draining, Some(replies::DRAINING));
         self.cut_all(Reason::Draining);
         self.finish_if_over(now);
+    }
+
+    /// Nobody will see what else is said. Transfers go on.
+    pub fn handle_lost(&mut self, now: Timestamp, reason: Reason) {
+        self.end(now, reason, None);
     }
 
     /// Something is due; see [`poll_timeout`](Self::poll_timeout).

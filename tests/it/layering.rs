@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["config"],
     &["capture", "host", "netlink"],
     &["audit", "firewall", "telemetry"],
-    &["proxy"],
+    &["proxy", "replay"],
     &["cli"],
 ];
 
