@@ -47,6 +47,8 @@ pub(super) struct Dialogue {
     asked: VecDeque<Asked>,
     /// Who has sent a FIN that the engine has not been told of.
     finished: Vec<Speaker>,
+    /// What is seen of it began in the middle, and no command was seen yet: replies belong to others.
+    midway: bool,
     encrypted: bool,
     pub(super) over: bool,
     /// When its timer rings.
@@ -97,6 +99,7 @@ impl Dialogue {
             replied: VecDeque::new(),
             asked: VecDeque::new(),
             finished: Vec::new(),
+            midway: seen_late.is_some(),
             encrypted: false,
             over: false,
             armed: None,
@@ -119,7 +122,9 @@ impl Dialogue {
         }
         let limits = self.engine.policy().limits;
         match self.speaker(side) {
+            Speaker::Server if self.midway => {}
             Speaker::Client => {
+                self.midway = false;
                 let (lines, said, context) = (&mut self.lines, &mut self.said, &self.context);
                 lines.push(bytes, limits.line_bytes, |line| {
                     scene.note_announced(announced_by_client(&line), context);

@@ -106,7 +106,7 @@ impl Flow {
         }
         // First the acknowledgement: what the sender has received comes before what it answers.
         if let Some(ack) = segment.ack {
-            receiver.acknowledge(ack);
+            receiver.acknowledge(ack, sender.continues_with(segment));
             let limit = room.beside(sender.memory());
             self.with(direction.opposite(), sink, |half, mut emit| half.settle(limit, &mut emit));
         }

@@ -81,12 +81,21 @@ impl Half {
     }
 
     /// The other side acknowledges what is before `ack`. What it could not have seen, it cannot
-    /// acknowledge: such a number is forged, or the capture lost a packet and a later number will do.
-    pub(super) fn acknowledge(&mut self, ack: u32) {
+    /// acknowledge: such a number is forged, or the capture lost a packet. The latter is believed of a segment
+    /// that `answers`: its bytes are taken for real, and so is what they answer.
+    pub(super) fn acknowledge(&mut self, ack: u32, answers: bool) {
         self.origin.get_or_insert(ack);
-        if let Some(offset) = self.offset(ack).filter(|offset| *offset <= self.high) {
+        let farthest = self.high.saturating_add(if answers { MAX_WINDOW } else { 0 });
+        if let Some(offset) = self.offset(ack).filter(|offset| *offset <= farthest) {
             self.acked = self.acked.max(offset);
+            self.high = self.high.max(offset);
         }
+    }
+
+    /// Whether `segment` brings the bytes that come next.
+    pub(super) fn continues_with(&self, segment: &Segment<'_>) -> bool {
+        let next = self.bytes.as_ref().map(Reassembly::next);
+        !segment.payload.is_empty() && next.is_some() && self.offset(first_byte(segment)) == next
     }
 
     /// Takes a segment of this direction.
@@ -118,6 +127,7 @@ impl Half {
     pub(super) fn settle(&mut self, limit: usize, emit: &mut impl FnMut(Piece<'_>)) -> bool {
         if let Some(bytes) = &mut self.bytes {
             bytes.release(self.acked, limit, emit);
+            bytes.give_up_to(self.fin.map_or(self.acked, |fin| self.acked.min(fin)), emit);
         }
         let Some(fin) = self.fin.filter(|_| !self.over) else { return false };
         if let Some(bytes) = self.bytes.as_mut().filter(|_| self.acked >= fin) {

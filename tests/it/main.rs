@@ -22,5 +22,7 @@ mod pair;
 mod pipelining;
 mod properties;
 mod relay;
+mod replay;
 mod streams;
+mod tape;
 mod transfers;

@@ -222,7 +222,7 @@ fn bytes_cut_off_by_the_capture_are_a_gap() {
     let mut capture = Capture::opened();
     let cut = Tcp { seq: 1, ack: Some(1), payload: b"USER", missing: 12, ..Tcp::default() };
     capture.send(cut).server("", 1, 17, "331").client("", 17, 4, "PASS");
-    capture.heard(">USER; <331; >gap 12; >PASS");
+    capture.heard(">USER; >gap 12; <331; >PASS");
 }
 
 #[test]
