@@ -1,6 +1,6 @@
 //! One function for each target: it panics when something that must always hold does not.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::Cursor;
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use ftp_pinhole::ftp::{
 use ftp_pinhole::packet::{Decoded, Decoder, Link};
 use ftp_pinhole::pinhole::{DataEvent, OpenError};
 use ftp_pinhole::policy::{Policy, Preset, Tolerances};
+use ftp_pinhole::replay::{Replay, Seen, suggest};
+use ftp_pinhole::session::EventKind;
 use ftp_pinhole::stream::{Connection, Direction, FlowEvent, FlowId, Flows, Interest, Limits, Sink};
 use ftp_pinhole::time::Timestamp;
 
@@ -364,4 +366,39 @@ impl Sink for Ledger {
             }
         }
     }
+}
+
+/// Replays: whatever the capture holds, each session that opens closes once, each pinhole ends at most once, records
+/// come in the order of frames, and nothing that is written for people holds a control byte (P10).
+pub fn replay(data: &[u8]) {
+    let Ok(mut reader) = Reader::new(Cursor::new(data.to_vec())) else { return };
+    let mut replay = Replay::new(None, true);
+    let (mut frames, mut open, mut pinholes) = (0, HashSet::new(), HashSet::new());
+    let mut check = |replay: &mut Replay| {
+        while let Some(Seen { record, frame }) = replay.poll_record() {
+            assert!(frame >= frames);
+            frames = frame;
+            let json = record.json();
+            assert!(!json.chars().any(char::is_control), "{json}");
+            let session = record.context.as_ref().map(|context| context.session);
+            match record.event.kind {
+                EventKind::SessionOpened => assert!(open.insert(session)),
+                EventKind::SessionClosed => assert!(open.remove(&session)),
+                EventKind::PinholeOpened => assert!(pinholes.insert(record.event.pinhole)),
+                EventKind::PinholeClosed | EventKind::PinholeExpired | EventKind::PinholeRevoked => {
+                    assert!(pinholes.remove(&record.event.pinhole));
+                }
+                _ => {}
+            }
+        }
+        while replay.poll_sent().is_some() {}
+    };
+    while let Ok(Some(frame)) = reader.next() {
+        replay.handle_frame(&frame);
+        check(&mut replay);
+    }
+    replay.finish();
+    check(&mut replay);
+    assert!(open.is_empty(), "{open:?}");
+    let _ = suggest(replay.summary());
 }

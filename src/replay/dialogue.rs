@@ -60,6 +60,8 @@ pub(super) struct Dialogue {
 struct Asked {
     verb: Verb,
     fate: Fate,
+    /// As the client sent it, until it is known what the gateway makes of it.
+    line: Vec<u8>,
 }
 
 /// What the engine did with a command.
@@ -190,8 +192,8 @@ impl Dialogue {
         if let Some(command) = command {
             scene.summary.count_command(&self.context, verb, &command.name);
         }
-        self.asked.push_back(Asked { verb, fate: Fate::Held });
         self.engine.handle_client(now, &line);
+        self.asked.push_back(Asked { verb, fate: Fate::Held, line });
         self.perform(now, scene);
         true
     }
@@ -206,7 +208,7 @@ impl Dialogue {
         let asked = if last { self.asked.pop_front() } else { None };
         let asked = asked.as_ref().or_else(|| self.asked.front());
         match asked {
-            Some(Asked { fate: Fate::Answered, verb }) => {
+            Some(Asked { fate: Fate::Answered, verb, .. }) => {
                 if *verb == Verb::Auth && code == Some(*b"234") {
                     self.go_dark(now, scene);
                 }
@@ -257,7 +259,12 @@ impl Dialogue {
     fn perform(&mut self, now: Timestamp, scene: &mut Scene) {
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::ToClient(bytes) => scene.sent(&self.legs, Speaker::Server, &bytes),
+                Output::ToClient(bytes) => {
+                    if let Some(line) = self.asked.back_mut().map(|asked| std::mem::take(&mut asked.line)) {
+                        scene.sent(&self.legs, Speaker::Client, &line);
+                    }
+                    scene.sent(&self.legs, Speaker::Server, &bytes);
+                }
                 Output::ToServer(bytes) | Output::SynchToServer(bytes) => {
                     self.decide(Fate::Forwarded);
                     scene.sent(&self.legs, Speaker::Client, &bytes);
@@ -283,6 +290,7 @@ impl Dialogue {
             && asked.fate == Fate::Held
         {
             asked.fate = fate;
+            asked.line = Vec::new();
         }
     }
 }

@@ -72,7 +72,7 @@ impl Scene {
     }
 
     pub(super) fn sent(&mut self, legs: &Legs, by: Speaker, bytes: &[u8]) {
-        if let Some(sent) = &mut self.sent {
+        if let Some(sent) = self.sent.as_mut().filter(|_| !bytes.is_empty()) {
             let (legs, by_client, bytes) = (*legs, by == Speaker::Client, without_secrets(bytes));
             sent.push_back(Sent { legs, by_client, bytes, at: self.at });
         }

@@ -84,7 +84,12 @@ fn preset(server: &Server) -> (String, String) {
 fn tolerances(server: &Server) -> Option<(String, String)> {
     let used = [
         (server.bare_lf, "bare-lf", "lines ended with LF alone"),
-        (server.reused_port, "reused-port", "transfers came without a set-up of their own"),
+        // Behind a denied set-up the transfer has none either.
+        (
+            server.reused_port && server.denied == 0,
+            "reused-port",
+            "transfers came without a set-up of their own",
+        ),
     ];
     let used: Vec<_> = used.iter().filter(|(used, ..)| *used).collect();
     let names = used.iter().map(|(_, name, _)| *name).collect::<Vec<_>>().join(", ");

@@ -32,6 +32,8 @@ pub struct Summary {
     pub sessions: u64,
     /// Those that began before the capture.
     pub began_before: u64,
+    /// Those that begin behind bytes that the capture lacks; what is denied of them may be due to that.
+    pub gaps: u64,
     /// Those that went on with TLS, so that nothing more could be read.
     pub encrypted: u64,
     /// Control connections that no service of the rules file covers.
@@ -90,7 +92,9 @@ pub struct Server {
     pub writes: bool,
     /// Verbs that no preset but `any` holds, the first 20.
     pub unusual: BTreeSet<String>,
-    /// Whether a PORT was used again without a new one.
+    /// Set-ups that would have been denied.
+    pub denied: u64,
+    /// Whether a transfer came without a set-up of its own.
     pub reused_port: bool,
     /// Whether lines ended with LF alone.
     pub bare_lf: bool,
@@ -113,6 +117,7 @@ impl Summary {
             EventKind::PinholeClosed => self.count_closed(event),
             EventKind::PinholeExpired | EventKind::PinholeRevoked => add(&mut self.unused, reason),
             EventKind::PinholeDenied => {
+                self.server(context, |server| server.denied += 1);
                 add(&mut self.setups, event.command.clone());
                 add(&mut self.denied, reason);
             }
@@ -136,7 +141,8 @@ impl Summary {
 
     fn count_session(&mut self, context: Option<&SessionContext>, event: &Event) {
         self.sessions += 1;
-        self.began_before += u64::from(event.reason.is_some());
+        self.began_before += u64::from(event.reason == Some(Reason::BeganBefore));
+        self.gaps += u64::from(event.reason == Some(Reason::CaptureGap));
         self.server(context, |server| server.sessions += 1);
     }
 

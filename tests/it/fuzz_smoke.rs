@@ -83,3 +83,8 @@ fn session_holds_over_mutated_seeds() {
 fn capture_holds_over_mutated_seeds() {
     smoke("capture", bodies::capture, 3000);
 }
+
+#[test]
+fn replay_holds_over_mutated_seeds() {
+    smoke("replay", bodies::replay, 1500);
+}

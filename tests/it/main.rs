@@ -23,6 +23,7 @@ mod pipelining;
 mod properties;
 mod relay;
 mod replay;
+mod replay_cases;
 mod streams;
 mod tape;
 mod transfers;

@@ -204,6 +204,12 @@ impl Pair {
         self.pump()
     }
 
+    /// Nobody sees what comes next.
+    pub fn lost(&mut self, reason: Reason) -> &mut Self {
+        self.session.handle_lost(self.now, reason);
+        self.pump()
+    }
+
     pub fn drain(&mut self) -> &mut Self {
         self.session.handle_drain(self.now);
         self.pump()

@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
+use ftp_pinhole::addr::Legs;
 use ftp_pinhole::capture::{Conversation, Speaker};
+use ftp_pinhole::pinhole::DataEvent;
+use ftp_pinhole::policy::Policy;
+use ftp_pinhole::reason::Reason;
+use ftp_pinhole::session::Event;
 use proptest::prelude::*;
 
+use crate::pair::Pair;
 use crate::tape::{Control, Tape, addr};
 
 const TRANSFER: [&str; 6] = [
@@ -348,4 +354,80 @@ fn time_passes_in_the_capture() {
     control.tape.wait(Duration::from_secs(61));
     control.client("NOOP");
     assert_eq!(control.tape.play(None).story(), ["session.opened", "session.closed login-timeout"]);
+}
+
+/// Both see it: `C: ` and `S: ` lines, `dial` and `end` of the data connection. Lines of a server that was not asked
+/// by the gateway are only in the capture, `S! `, and what it would have been asked only at the gateway, `S= `.
+const DIALOGUES: &[&str] = &[
+    "C: PASV\nS: 227 ok (10,0,0,5,160,2)\ndial\nC: RETR a\nS: 150 here\nend 10\nS: 226 done\nC: QUIT\nS: 221 bye",
+    "C: EPSV\nS! 229 ok (|||40962|)\nS= 227 ok (10,0,0,5,160,2)\nC: LIST\ndial\nS: 150 here\nend 10\nS: 226 done",
+    "C: EPSV ALL\nS! 200 ok\nC: PASV\nS! 227 ok (10,0,0,5,160,2)\nC: EPSV\nS! 229 ok (|||40962|)\nS= 227 ok (10,0,0,5,160,2)",
+    "C: PASV\nS: 227 ok (10,0,0,5,160,2)\nC: PASV\nS: 227 ok (10,0,0,5,160,2)\nC: ABOR\nS: 226 ok\nC: RETR a\nS! 425 no",
+    "C: PASV\nS: 227 ok (10,0,0,9,160,2)\nC: PASV\nS: 227 ok (10,0,0,5,0,22)\nC: PASV\nS: 227 ok (10,0,0,5,300,1)",
+    "C: PORT 198,51,100,10,0,22\nS! 200 ok\nC: PORT 198,51,100,10,256,1\nS! 200 ok\nC: PORT 192,0,2,1,200,10\nS! 200 ok",
+    "C: PORT 198,51,100,10,200,10\nS: 500 no\nC: EPRT |2|::1|51210|\nS! 522 no\nC: LPRT 4,4\nS! 500 no",
+    "C: PASV\nS: 227 ok (10,0,0,5,160,2)\nC: RETR a\nS: 550 none\nC: RETR a\nS! 425 no\nC: REIN\nS: 220 hi\nC: PASV\nS! 530 no",
+    "C: SITE EXEC x\nS! 200 ok\nC: XSEND\nS! 500 no\nC: AUTH TLS\nS! 500 no\nC: PBSZ 0\nS! 500 no\nC: PROT P\nS! 500 no",
+    "C: NOOP\nS: 200 ok\nS: 227 Entering Passive Mode (10,0,0,5,160,2)",
+    "C: STAT\nS: 211-Status\nS: 227 Entering Passive Mode (10,0,0,5,160,2)\nS: 211 End",
+    "C: GET / HTTP/1.1\nS! 500 no",
+];
+
+#[test]
+fn the_same_dialogue_has_the_same_events_as_at_the_gateway() {
+    let (client, server) = (addr("198.51.100.10:40122"), addr("10.0.0.5:21"));
+    for dialogue in DIALOGUES {
+        let mut control = Control::logged_in();
+        let legs = Legs { client, reached: server, source: client, server };
+        let mut pair = Pair::between(Policy::default(), legs);
+        pair.server("220 hi")
+            .client("USER alice")
+            .server("331 password")
+            .client("PASS secret")
+            .server("230 in");
+        for line in dialogue.lines() {
+            step(&mut control, &mut pair, line);
+        }
+        pair.lost(Reason::CaptureEnded);
+        let said: Vec<_> = pair.events.iter().map(essence).collect();
+        let played = control.tape.play(None);
+        let seen: Vec<_> = played.records.iter().map(|seen| essence(&seen.record.event)).collect();
+        assert_eq!(seen, said, "{dialogue}");
+    }
+}
+
+fn step(control: &mut Control, pair: &mut Pair, line: &str) {
+    let from = addr("198.51.100.10:55000");
+    let data = || Conversation::new(from, addr("10.0.0.5:40962")).unwrap();
+    match line.split_at(3) {
+        ("C: ", text) => {
+            control.client(text);
+            pair.client(text);
+        }
+        ("S: ", text) => {
+            control.server(text);
+            pair.server(text);
+        }
+        ("S! ", text) => control.server(text),
+        ("S= ", text) => {
+            pair.server(text);
+        }
+        ("dia", _) => {
+            control.tape.add(data().open());
+            pair.data(1, DataEvent::Connected { from });
+        }
+        (_, rest) => {
+            let bytes = rest.trim().parse().unwrap();
+            let mut data = data();
+            data.open();
+            control.tape.add(data.say(Speaker::Server, &vec![b'x'; bytes]));
+            control.tape.add(data.close(Speaker::Server));
+            pair.close(1, 0, bytes as u64);
+        }
+    }
+}
+
+/// What an event says, but for its time and for which of the free ports it was.
+fn essence(event: &Event) -> String {
+    format!("{:?}", Event { duration: None, listen: None, ..event.clone() })
 }

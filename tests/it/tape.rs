@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ftp_pinhole::capture::{Conversation, Frame, Speaker, Writer};
+use ftp_pinhole::capture::{Conversation, Frame, Speaker};
 use ftp_pinhole::config::Config;
 use ftp_pinhole::replay::{Replay, Seen};
 use serde_json::Value;
@@ -66,15 +66,6 @@ impl Tape {
         records.extend(std::iter::from_fn(|| replay.poll_record()));
         let summary = serde_json::to_value(replay.summary()).unwrap();
         Played { records, summary }
-    }
-
-    /// The same as a pcapng file.
-    pub fn file(&self) -> Vec<u8> {
-        let mut writer = Writer::new(Vec::new()).unwrap();
-        for (at, packet) in &self.packets {
-            writer.write(*at, packet, None).unwrap();
-        }
-        writer.finish().unwrap()
     }
 }
 

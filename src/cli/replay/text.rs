@@ -28,9 +28,9 @@ pub(super) fn line(record: &Record) -> Option<String> {
     let what = event.transfer.clone().or_else(|| event.command.clone()).unwrap_or_default();
     let to = event.to.map(|to| format!("to {to}")).unwrap_or_default();
     let reason = event.reason.map(|reason| reason.code()).unwrap_or_default();
-    let parts = [mark, &session, &client, event.kind.name(), &what, &to, reason];
+    let parts = [&session[..], &client, event.kind.name(), &what, &to, reason];
     let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    Some(format!("{time} {}", parts.join("  ")))
+    Some(format!("{time} {mark:<6} {}", parts.join("  ")))
 }
 
 /// The summary.
@@ -79,6 +79,7 @@ fn sessions(summary: &Summary) -> String {
     let mut text = format!("{}, {} logins", summary.sessions, summary.logins);
     let others = [
         (summary.began_before, "began before the capture"),
+        (summary.gaps, "begin behind a gap in the capture, which may be why something was denied"),
         (summary.encrypted, "went on with TLS"),
         (summary.uncovered, "more belong to no service"),
     ];
