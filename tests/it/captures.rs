@@ -9,6 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use ftp_pinhole::capture::{CaptureError, Conversation, Reader, Speaker, Writer};
 use ftp_pinhole::packet::{Decoded, Decoder, Link};
+use ftp_pinhole::stream::{Connection, Direction, End, FlowEvent, FlowId, Flows, Interest, Limits, Sink};
 use ftp_pinhole::time::Timestamp;
 
 const LINE: &[u8] = b"USER anonymous\r\n";
@@ -141,20 +142,20 @@ fn pcapng_is_read_with_sections_interfaces_and_every_kind_of_packet_block() {
             interface(!big_endian, 101, 0, 9, 0),
             enhanced(!big_endian, 0, 1_000_000_000, &packet()),
             section(big_endian),
-            interface(big_endian, 1, 40, 6, 0),
+            interface(big_endian, 1, 69, 6, 0),
             interface(big_endian, 101, 0, 0x80 | 10, 100),
             block(big_endian, 5, b"statistics that nobody can parse"),
             block(big_endian, 0xbad_cafe, b"unknown"),
             enhanced(big_endian, 1, 1536, &packet()),
-            block(big_endian, 3, &[words(big_endian, &[frame.len() as u32]), frame[..40].to_vec()].concat()),
+            block(big_endian, 3, &[words(big_endian, &[frame.len() as u32]), frame[..69].to_vec()].concat()),
             block(big_endian, 2, &obsolete.concat()),
         ];
         let seen = read(file.concat()).unwrap();
         let texts: Vec<_> = seen.iter().map(|seen| (seen.at.as_millis(), seen.link, &*seen.text)).collect();
         let line = line();
-        // The simple packet is cut inside the TCP header by the interface's limit and has no time.
-        let expected =
-            [(1000, 101, &*line), (101_500, 101, &line), (101_500, 1, "Malformed"), (3000, 1, &line)];
+        // The interface's limit cuts one byte off the simple packet; its time is that of the one before.
+        let cut = "USER anonymous\r+1";
+        let expected = [(1000, 101, &*line), (101_500, 101, &line), (101_500, 1, cut), (3000, 1, &line)];
         assert_eq!(texts, expected);
     }
 }
@@ -171,10 +172,12 @@ fn gzip_is_found_by_its_magic_also_in_several_members() {
     };
     let mut file = [member(one), member(two)].concat();
     assert_eq!(read(file.clone()).unwrap()[0].text, line());
-    file.truncate(file.len() - 12);
-    let mut reader = Reader::new(Cursor::new(file)).unwrap();
-    read_all(&mut reader).unwrap();
-    assert!(reader.is_truncated(), "the compressed data stops short");
+    for cut in [4, 8] {
+        file.truncate(file.len() - cut);
+        let mut reader = Reader::new(Cursor::new(file.clone())).unwrap();
+        read_all(&mut reader).unwrap();
+        assert!(reader.is_truncated(), "the compressed data stops {cut} bytes short");
+    }
 }
 
 #[test]
@@ -405,8 +408,39 @@ fn a_conversation_that_was_written_reads_back() {
         let lengths: Vec<_> = seen.iter().map(|seen| seen.text.len()).collect();
         assert_eq!(lengths, [0, 0, 0, 1460, 1460, 80, 0, 0, 0]);
         assert_eq!(seen[8].at, Duration::new(1_700_000_000, 8));
+        let fin = |direction| FlowEvent::Fin { direction };
+        let closed = FlowEvent::Closed { end: End::Finished, original: Some(0), reply: Some(3000) };
+        assert_eq!(events(&packets), [fin(Direction::Original), fin(Direction::Reply), closed]);
     }
     assert!(Conversation::new("10.0.0.1:1".parse().unwrap(), "[::1]:1".parse().unwrap()).is_none());
+}
+
+/// What happened on the connection of `packets`, besides bytes.
+fn events(packets: &[Vec<u8>]) -> Vec<FlowEvent> {
+    #[derive(Default)]
+    struct Events(Vec<FlowEvent>);
+    impl Sink for Events {
+        fn opened(&mut self, _: FlowId, connection: Connection) -> Interest {
+            assert!(!connection.midstream);
+            Interest::Bytes
+        }
+        fn bytes(&mut self, _: FlowId, _: Direction, _: &[u8]) -> Interest {
+            Interest::Bytes
+        }
+        fn event(&mut self, _: FlowId, event: FlowEvent) {
+            self.0.push(event);
+        }
+    }
+    let (mut flows, mut decoder, mut events) =
+        (Flows::new(Limits::default()), Decoder::default(), Events::default());
+    for packet in packets {
+        let Decoded::Segment(segment) = decoder.decode(Link::Raw, Timestamp::default(), packet, packet.len())
+        else {
+            panic!("a segment");
+        };
+        flows.handle(Timestamp::default(), &segment, &mut events);
+    }
+    events.0
 }
 
 fn check_checksums(packet: &[u8]) {

@@ -186,7 +186,7 @@ fn a_capture_that_lacks_the_syn_knows_who_answered_it() {
 #[test]
 fn a_connection_that_began_before_the_capture_has_no_counts() {
     let mut capture = Capture::new();
-    capture.client("", 100, 300, "").client("F", 100, 300, "").client("R", 100, 0, "").heard("");
+    capture.client("", 100, 300, "").client("F", 100, 300, "").client("R", 100, 0, "why").heard("");
     capture.server("", 300, 100, "200 ok").heard("midstream opened by server; >200 ok");
     capture.client("", 100, 306, "NOOP").heard("<NOOP");
     capture.finish().heard("closed captureended None None");
