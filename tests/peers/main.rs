@@ -17,6 +17,7 @@ mod namespace;
 mod operation;
 mod process;
 mod raw;
+mod replay;
 mod route;
 mod server;
 mod sessions;
