@@ -41,7 +41,7 @@ pub(super) struct Dialogue {
     client: Direction,
     lines: Lines,
     replies: Replies,
-    said: VecDeque<Vec<u8>>,
+    said: VecDeque<(Verb, Vec<u8>)>,
     replied: VecDeque<Vec<u8>>,
     /// Commands that the server has not finished with.
     asked: VecDeque<Asked>,
@@ -129,8 +129,12 @@ impl Dialogue {
                 self.midway = false;
                 let (lines, said, context) = (&mut self.lines, &mut self.said, &self.context);
                 lines.push(bytes, limits.line_bytes, |line| {
-                    scene.note_announced(announced_by_client(&line), context);
-                    said.push_back(line);
+                    let command = Command::parse(text_of(&line)).ok();
+                    if let Some(command) = &command {
+                        scene.summary.count_command(context, command);
+                        scene.note_announced(announced_by_client(command), context);
+                    }
+                    said.push_back((command.map_or(Verb::Unknown, |command| command.verb), line));
                 });
             }
             Speaker::Server => {
@@ -186,12 +190,7 @@ impl Dialogue {
         if held || !self.engine.wants_client() {
             return false;
         }
-        let Some(line) = self.said.pop_front() else { return false };
-        let command = Command::parse(text_of(&line)).ok();
-        let verb = command.as_ref().map_or(Verb::Unknown, |command| command.verb);
-        if let Some(command) = command {
-            scene.summary.count_command(&self.context, verb, &command.name);
-        }
+        let Some((verb, line)) = self.said.pop_front() else { return false };
         self.engine.handle_client(now, &line);
         self.asked.push_back(Asked { verb, fate: Fate::Held, line });
         self.perform(now, scene);
@@ -296,8 +295,7 @@ impl Dialogue {
 }
 
 /// Where the client of this command said that it listens, allowed or not.
-fn announced_by_client(line: &[u8]) -> Option<SocketAddr> {
-    let command = Command::parse(text_of(line)).ok()?;
+fn announced_by_client(command: &Command) -> Option<SocketAddr> {
     let named = match command.verb {
         Verb::Port => parse_port(command.argument()),
         Verb::Eprt => parse_eprt(command.argument()),

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use serde::Serialize;
 
 use crate::audit::SessionContext;
-use crate::ftp::{Access, Verb, printable};
+use crate::ftp::{Access, Command, Verb, printable};
 use crate::policy::TransferMode;
 use crate::reason::Reason;
 use crate::session::{Event, EventKind, Tolerance};
@@ -155,14 +155,15 @@ impl Summary {
     }
 
     /// Counts a command as the client sent it.
-    pub(super) fn count_command(&mut self, context: &SessionContext, verb: Verb, name: &str) {
+    pub(super) fn count_command(&mut self, context: &SessionContext, command: &Command) {
+        let verb = command.verb;
         *self.commands.entry(verb.name()).or_default() += 1;
         self.server(Some(context), |server| match (verb, verb.access()) {
             (Verb::Pasv | Verb::Epsv, _) => server.passive += 1,
             (Verb::Port | Verb::Eprt, _) => server.active += 1,
             (_, Access::Write) => server.writes = true,
             (_, Access::Any) if server.unusual.len() < MOST_UNUSUAL => {
-                server.unusual.insert(printable(name.as_bytes()));
+                server.unusual.insert(printable(command.name.as_bytes()));
             }
             _ => {}
         });
