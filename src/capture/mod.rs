@@ -7,6 +7,7 @@
 
 mod conversation;
 mod error;
+mod frame;
 mod pcap;
 mod pcapng;
 mod reader;
@@ -16,5 +17,6 @@ mod writer;
 
 pub use conversation::{Conversation, Speaker};
 pub use error::CaptureError;
-pub use reader::{Frame, Reader};
+pub use frame::Frame;
+pub use reader::Reader;
 pub use writer::Writer;

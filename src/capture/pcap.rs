@@ -7,7 +7,7 @@ use pcap_parser::{
 };
 
 use super::error::CaptureError;
-use super::reader::Packet;
+use super::frame::Packet;
 use super::window::Window;
 
 /// What the header says about the records.

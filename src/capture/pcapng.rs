@@ -13,7 +13,7 @@ use pcap_parser::{
 };
 
 use super::error::CaptureError;
-use super::reader::Packet;
+use super::frame::Packet;
 use super::window::Window;
 
 /// The section that is being read.

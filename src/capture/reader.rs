@@ -4,28 +4,13 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use super::error::CaptureError;
+use super::frame::{Frame, Packet};
 use super::pcap::Pcap;
 use super::pcapng::PcapNg;
 use super::source::{self, Source};
 use super::window::Window;
-
-/// One frame, valid until the next one is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Frame<'a> {
-    /// Its number in this capture; the first one is 1.
-    pub number: u64,
-    /// When it was captured, since 1970 UTC. Captures need not be in order of time.
-    pub at: Duration,
-    /// The type of its link headers (tcpdump.org/linktypes.html).
-    pub link_type: u32,
-    /// The bytes that were captured.
-    pub data: &'a [u8],
-    /// How many bytes the frame had on the wire, at least those of `data`.
-    pub length: usize,
-}
 
 /// Reads a capture in bounded memory: 1 MiB, and up to 16 MiB for a block that is larger.
 pub struct Reader {
@@ -39,14 +24,6 @@ pub struct Reader {
 enum Format {
     Pcap(Pcap),
     PcapNg(PcapNg),
-}
-
-/// A frame as its format has it.
-pub(super) struct Packet<'a> {
-    pub(super) at: Duration,
-    pub(super) link_type: u32,
-    pub(super) data: &'a [u8],
-    pub(super) length: u32,
 }
 
 impl Reader {

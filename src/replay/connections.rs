@@ -7,7 +7,7 @@ use super::dialogue::Dialogue;
 use super::pinholes::{Match, Pinhole};
 use super::rules::{Case, legs};
 use super::scene::Scene;
-use super::stage::Stage;
+use super::stage::{Role, Stage};
 use crate::audit::SessionContext;
 use crate::ids::{PinholeId, SessionId};
 use crate::pinhole::{DataEvent, Direction as Flow};
@@ -16,17 +16,6 @@ use crate::reason::Reason;
 use crate::session::{Event, EventKind};
 use crate::stream::{Connection, Direction, End, FlowEvent, FlowId, Interest, Sink};
 use crate::time::Timestamp;
-
-/// What a connection is. Those that are nothing to the replay are forgotten.
-#[derive(Debug)]
-pub(super) enum Role {
-    /// It is not known yet.
-    Candidate(Candidate, Connection),
-    /// A control connection, whose client is this side.
-    Control(SessionId, Connection, Direction),
-    /// The data connection of a pinhole.
-    Data(PinholeId),
-}
 
 impl Sink for Stage {
     fn opened(&mut self, flow: FlowId, connection: Connection) -> Interest {

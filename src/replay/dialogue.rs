@@ -12,6 +12,7 @@ use super::scene::Scene;
 use super::units::{Lines, Replies, code_of, text_of};
 use crate::addr::Legs;
 use crate::audit::SessionContext;
+use crate::capture::Speaker;
 use crate::ftp::{Command, Verb, emit_227, emit_line, parse_227, parse_229, parse_eprt, parse_port};
 use crate::ids::PinholeId;
 use crate::pinhole::DataEvent;
@@ -23,13 +24,6 @@ use crate::time::Timestamp;
 
 /// Commands and replies that wait for the engine to take them. Over that it has given up on them.
 const MOST_WAITING: usize = 1000;
-
-/// Which end of the control connection said something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Speaker {
-    Client,
-    Server,
-}
 
 /// One control connection.
 #[derive(Debug)]

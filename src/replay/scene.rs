@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
-use super::dialogue::Speaker;
 use super::pinholes::Pinholes;
 use super::summary::Summary;
 use crate::addr::Legs;
 use crate::audit::{Record, SessionContext};
+use crate::capture::Speaker;
 use crate::ids::{PinholeId, SessionId};
 use crate::pinhole::{Expectation, OpenError, Opened, Order};
 use crate::policy::Policy;
@@ -28,8 +28,8 @@ pub struct Seen {
 pub struct Sent {
     /// The connection, as the capture has it.
     pub legs: Legs,
-    /// Whether they are the client's commands; otherwise replies.
-    pub by_client: bool,
+    /// Whose they are.
+    pub by: Speaker,
     /// The bytes, but for passwords: `PASS xxxx`.
     pub bytes: Vec<u8>,
     /// When.
@@ -73,8 +73,8 @@ impl Scene {
 
     pub(super) fn sent(&mut self, legs: &Legs, by: Speaker, bytes: &[u8]) {
         if let Some(sent) = self.sent.as_mut().filter(|_| !bytes.is_empty()) {
-            let (legs, by_client, bytes) = (*legs, by == Speaker::Client, without_secrets(bytes));
-            sent.push_back(Sent { legs, by_client, bytes, at: self.at });
+            let (legs, bytes) = (*legs, without_secrets(bytes));
+            sent.push_back(Sent { legs, by, bytes, at: self.at });
         }
     }
 

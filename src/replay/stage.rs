@@ -4,14 +4,14 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::time::{Duration, SystemTime};
 
-use super::connections::Role;
+use super::detect::Candidate;
 use super::dialogue::Dialogue;
 use super::rules::Rules;
 use super::scene::{Names, Scene};
 use crate::ids::{PinholeId, SessionId};
 use crate::pinhole::{Closed, DataEvent};
 use crate::reason::Reason;
-use crate::stream::FlowId;
+use crate::stream::{Connection, Direction, FlowId};
 use crate::time::Timestamp;
 
 /// All connections and dialogues: what the flows of segments tell their story to.
@@ -25,6 +25,17 @@ pub(super) struct Stage {
     pub(super) dialogues: BTreeMap<SessionId, Dialogue>,
     /// When which dialogue has something due; may ring for nothing.
     timers: BinaryHeap<Reverse<(Timestamp, SessionId)>>,
+}
+
+/// What a connection is. Those that are nothing to the replay are forgotten.
+#[derive(Debug)]
+pub(super) enum Role {
+    /// It is not known yet.
+    Candidate(Candidate, Connection),
+    /// A control connection, whose client is this side.
+    Control(SessionId, Connection, Direction),
+    /// The data connection of a pinhole.
+    Data(PinholeId),
 }
 
 impl Stage {

@@ -1,6 +1,8 @@
 //! Captures of tests/replay as tshark's FTP dissector reads them, and as `replay` does: the same addresses and ports
 //! in the same frames.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // what a test unwraps fails that test
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 
 use crate::audit::Record;
-use crate::capture::{Conversation, Speaker, Writer};
+use crate::capture::{Conversation, Writer};
 use crate::replay::Sent;
 use crate::session::EventKind;
 
@@ -65,8 +65,7 @@ impl Transcript {
                 new.insert(conversation)
             }
         };
-        let speaker = if sent.by_client { Speaker::Client } else { Speaker::Server };
-        packets.extend(conversation.say(speaker, &sent.bytes));
+        packets.extend(conversation.say(sent.by, &sent.bytes));
         let comment = self.comments.remove(&ends).filter(|comment| !comment.is_empty());
         let last = packets.len().saturating_sub(1);
         for (i, packet) in packets.iter().enumerate() {
