@@ -131,9 +131,10 @@ impl Flow {
 
     fn reset(&mut self, direction: Direction, segment: &Segment<'_>, sink: &mut dyn Sink) -> Option<End> {
         let (sender, receiver) = self.halves(direction);
-        // A RST that refuses a connection has no sequence number of its own; it acknowledges the SYN.
-        let refusal = || segment.ack.is_some_and(|ack| receiver.has_sent(ack));
-        if sender.accepts_reset(segment.seq).unwrap_or_else(refusal) {
+        // A RST that refuses a connection has no sequence number of its own; it acknowledges the SYN. One of a
+        // stream whose place is not known can only be believed by what it acknowledges.
+        let answers = || segment.ack.is_some_and(|ack| receiver.has_sent(ack));
+        if sender.accepts_reset(segment.seq).unwrap_or_else(answers) {
             return Some(End::Reset { direction });
         }
         sink.event(self.id, FlowEvent::StrayReset { direction });

@@ -144,10 +144,12 @@ impl Half {
     }
 
     /// Whether a RST at `seq` can be real: between what is acknowledged and what was sent, or a little
-    /// behind that, where the capture may have lost a packet. `None` when the stream is not known.
+    /// behind that, where the capture may have lost a packet. `None` when it is not known where the stream is: it
+    /// was never seen, or bytes are only counted and the capture may leave most of them out.
     pub(super) fn accepts_reset(&self, seq: u32) -> Option<bool> {
-        let range = self.acked..=self.high + RESET_SLACK;
-        self.offset(seq).map(|offset| range.contains(&offset))
+        let (offset, near) = (self.offset(seq)?, self.high + RESET_SLACK);
+        let beyond = self.bytes.is_none() && offset > near && offset <= self.high + MAX_WINDOW;
+        (!beyond).then(|| (self.acked..=near).contains(&offset))
     }
 
     /// Whether `ack` acknowledges what this side sent.

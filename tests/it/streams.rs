@@ -371,6 +371,28 @@ fn counts_go_beyond_32_bits() {
     capture.heard("opened by client; >fin; <fin; closed finished Some(10737418240) Some(0)");
 }
 
+#[test]
+fn a_count_is_exact_with_a_segment_now_and_then() {
+    let mut capture = Capture::counting();
+    capture.shake_hands();
+    let step = 1 << 28;
+    for i in 1..20_u32 {
+        capture.send(Tcp { seq: i.wrapping_mul(step), ack: Some(1), missing: 1460, ..Tcp::default() });
+    }
+    capture.send(Tcp { seq: 20_u32.wrapping_mul(step), ack: Some(1), flags: "F", ..Tcp::default() });
+    capture.server("F", 1, 1, "");
+    capture.heard("opened by client; >fin; <fin; closed finished Some(5368709119) Some(0)");
+}
+
+#[test]
+fn what_a_reset_acknowledges_tells_where_most_segments_are_not_captured() {
+    let mut capture = Capture::counting();
+    capture.shake_hands().heard("opened by client");
+    let far = 200 << 20;
+    capture.client("R", far, 0, "").client("R", far, 9, "").heard(">stray reset; >stray reset");
+    capture.client("R", far, 1, "").heard("closed reset > None None");
+}
+
 /// Pieces of a stream of `length` bytes that cover it: cut, some doubled and overlapping, shuffled within
 /// a window.
 fn pieces(length: usize) -> impl Strategy<Value = Vec<(usize, usize)>> {
