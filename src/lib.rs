@@ -2,7 +2,7 @@
 //!
 //! The core ([`ftp`], [`packet`], [`policy`], [`stream`], [`pinhole`], [`session`]) has no socket, clock,
 //! randomness, file or async: events and the time go in, outputs come out. The shells around it ([`cli`],
-//! [`proxy`], [`audit`], [`telemetry`], [`firewall`], [`host`], [`netlink`], [`capture`], [`config`]) are thin.
+//! [`proxy`], [`audit`], [`telemetry`], [`firewall`], [`host`], [`netlink`], [`capture`], [`live`], [`config`]) are thin.
 //! Imports only run down the picture in `docs/architecture.md`; a test holds them to it.
 
 pub mod addr;
@@ -14,6 +14,7 @@ pub mod firewall;
 pub mod ftp;
 pub mod host;
 pub mod ids;
+pub mod live;
 pub mod netlink;
 pub mod packet;
 pub mod pinhole;

@@ -21,7 +21,7 @@ use crate::addr::Family;
 use crate::config::model::{Config, Intercept, Service};
 use crate::policy::DataPath;
 
-pub use privileges::reduce_privileges;
+pub use privileges::{give_up_privileges, reduce_privileges};
 pub use probe::find;
 pub use routing::{PRIORITY, ROUTE_PROTOCOL, TABLE};
 

@@ -30,6 +30,14 @@ pub fn reduce_privileges(config: &Config) -> std::result::Result<(), HostError> 
     Ok(())
 }
 
+/// Gives up every capability. A process without capabilities stays as it is.
+///
+/// # Errors
+/// The system does not allow it.
+pub fn give_up_privileges() -> std::result::Result<(), HostError> {
+    reduce(CapabilitySet::empty()).map(drop).map_err(|error| HostError::Privileges(error.into()))
+}
+
 fn needed(config: &Config) -> CapabilitySet {
     match config.services.iter().any(Service::needs_table) {
         true => CapabilitySet::NET_BIND_SERVICE | CapabilitySet::NET_ADMIN,

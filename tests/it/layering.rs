@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["session"],
     &["config"],
     &["capture", "host", "netlink"],
-    &["audit", "firewall", "telemetry"],
+    &["audit", "firewall", "live", "telemetry"],
     &["proxy", "replay"],
     &["cli"],
 ];

@@ -12,6 +12,7 @@ mod check;
 mod config;
 mod cuts;
 mod families;
+mod filter;
 mod fuzz_smoke;
 mod gateway;
 mod layering;
