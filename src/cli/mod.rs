@@ -5,6 +5,7 @@
 
 mod check;
 mod flows;
+mod monitor;
 mod notes;
 mod replay;
 mod run;
@@ -42,6 +43,10 @@ pub enum Command {
     ///
     /// Ends with 1 when it would have denied something.
     Replay(replay::ReplayArgs),
+    /// Tell what the gateway would do with the connections of a network interface, without sending a packet.
+    ///
+    /// Ends with 1 when it would have denied something.
+    Monitor(monitor::MonitorArgs),
 }
 
 /// The arguments of `check`.
@@ -67,6 +72,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Run { rules } => run::run(&rules)?,
         Command::Check(args) => check::check(&args)?,
         Command::Replay(args) => return replay::replay(&args).or_else(unless_nobody_reads),
+        Command::Monitor(args) => return monitor::monitor(&args).or_else(unless_nobody_reads),
     }
     Ok(ExitCode::SUCCESS)
 }

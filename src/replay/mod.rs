@@ -54,12 +54,10 @@ impl Replay {
 
     /// Takes the next frame. A frame that is older than one before it counts as that one's age.
     pub fn handle_frame(&mut self, frame: &Frame<'_>) {
-        let origin = *self.origin.get_or_insert(frame.at);
-        let at = Timestamp::from_origin(frame.at.saturating_sub(origin)).max(self.stage.now);
         let scene = &mut self.stage.scene;
         scene.frame = frame.number;
         scene.summary.frames += 1;
-        self.stage.advance(at, origin);
+        let at = self.advance(frame.at);
         let summary = &mut self.stage.scene.summary;
         let Some(link) = Link::from_dlt(frame.link_type) else {
             summary.unknown_links.insert(frame.link_type);
@@ -72,6 +70,25 @@ impl Replay {
             Decoded::Malformed | Decoded::Overlap => summary.malformed_frames += 1,
         }
         self.stage.settle();
+    }
+
+    /// No frame came up to `at`, since 1970 UTC: does what is due by then.
+    pub fn handle_time(&mut self, at: Duration) {
+        self.advance(at);
+        self.stage.settle();
+    }
+
+    /// So many frames of a live capture were lost up to now.
+    pub fn handle_dropped(&mut self, frames: u64) {
+        self.stage.scene.summary.dropped_frames = Some(frames);
+    }
+
+    /// Lets time pass up to `at`, and tells it as time since the first frame.
+    fn advance(&mut self, at: Duration) -> Timestamp {
+        let origin = *self.origin.get_or_insert(at);
+        let at = Timestamp::from_origin(at.saturating_sub(origin)).max(self.stage.now);
+        self.stage.advance(at, origin);
+        at
     }
 
     /// The captures are over: ends what still runs.

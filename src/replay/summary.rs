@@ -26,6 +26,8 @@ pub struct Summary {
     pub other_frames: u64,
     /// Frames that contradict themselves, or fragments that overlap.
     pub malformed_frames: u64,
+    /// Frames that a live capture has lost; `None` when frames come from files, which do not say.
+    pub dropped_frames: Option<u64>,
     /// Types of link headers that are not known; frames with them were left out.
     pub unknown_links: BTreeSet<u32>,
     /// Control connections.

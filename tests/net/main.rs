@@ -38,6 +38,7 @@ mod gateway;
 mod host;
 mod lab;
 mod matrix;
+mod monitor;
 mod netlink;
 mod placement;
 mod snapshot;

@@ -27,6 +27,14 @@ pub struct ReplayArgs {
     /// - is standard input.
     #[arg(value_name = "CAPTURE", required = true)]
     pub captures: Vec<PathBuf>,
+    /// What is asked for.
+    #[command(flatten)]
+    pub report: ReportArgs,
+}
+
+/// What `replay` and `monitor` can be asked for.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
     /// The rules to go by; without them every control connection goes by the defaults of a rules file.
     #[arg(long, value_name = "RULES.yaml")]
     pub rules: Option<PathBuf>,
@@ -43,29 +51,48 @@ pub struct ReplayArgs {
 
 /// Replays the captures; ends with 1 when the gateway would have denied something.
 pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let config = args.rules.as_deref().map(Config::load).transpose()?;
-    let transcript = args.write.as_deref().map(Transcript::create).transpose()?;
-    let mut replay = Replay::new(config, transcript.is_some());
-    let form = match (args.json, args.suggest) {
-        (true, _) => Form::Json,
-        (_, true) => Form::Nothing,
-        _ => Form::Text,
-    };
-    let mut output = Output { out: BufWriter::new(io::stdout().lock()), form, transcript };
+    let (mut replay, mut output) = args.report.begin(args.report.config()?)?;
     for path in &args.captures {
         read(path, &mut replay, &mut output)?;
     }
-    replay.finish();
     let last = args.captures.last().map(PathBuf::as_path).unwrap_or(Path::new("-"));
-    output.take(&mut replay, last)?;
-    output.end(replay.summary())?;
-    if args.suggest {
-        let text =
-            suggest(replay.summary()).context("no FTP session was seen, so there is nothing to suggest")?;
-        io::stdout().write_all(text.as_bytes()).context(STDOUT)?;
-        return Ok(ExitCode::SUCCESS);
+    args.report.end(replay, output, last)
+}
+
+impl ReportArgs {
+    pub(super) fn config(&self) -> anyhow::Result<Option<Config>> {
+        Ok(self.rules.as_deref().map(Config::load).transpose()?)
     }
-    Ok(if replay.summary().has_denials() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+
+    pub(super) fn begin(&self, config: Option<Config>) -> anyhow::Result<(Replay, Output)> {
+        let transcript = self.write.as_deref().map(Transcript::create).transpose()?;
+        let replay = Replay::new(config, transcript.is_some());
+        let form = match (self.json, self.suggest) {
+            (true, _) => Form::Json,
+            (_, true) => Form::Nothing,
+            _ => Form::Text,
+        };
+        Ok((replay, Output { out: BufWriter::new(io::stdout().lock()), form, transcript }))
+    }
+
+    /// Ends what still runs and tells the rest; `last` is where the last frame came from.
+    pub(super) fn end(
+        &self,
+        mut replay: Replay,
+        mut output: Output,
+        last: &Path,
+    ) -> anyhow::Result<ExitCode> {
+        replay.finish();
+        output.take(&mut replay, last)?;
+        output.end(replay.summary())?;
+        if self.suggest {
+            let text = suggest(replay.summary())
+                .context("no FTP session was seen, so there is nothing to suggest")?;
+            io::stdout().write_all(text.as_bytes()).context(STDOUT)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Ok(if replay.summary().has_denials() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
 }
 
 fn read(path: &Path, replay: &mut Replay, output: &mut Output) -> anyhow::Result<()> {
@@ -95,7 +122,7 @@ enum Form {
 }
 
 /// Where records and rewritten lines go.
-struct Output {
+pub(super) struct Output {
     out: BufWriter<StdoutLock<'static>>,
     form: Form,
     transcript: Option<Transcript>,
@@ -103,7 +130,7 @@ struct Output {
 
 impl Output {
     /// Prints and writes what the replay has to tell.
-    fn take(&mut self, replay: &mut Replay, capture: &Path) -> anyhow::Result<()> {
+    pub(super) fn take(&mut self, replay: &mut Replay, capture: &Path) -> anyhow::Result<()> {
         while let Some(Seen { record, frame }) = replay.poll_record() {
             if let Some(transcript) = &mut self.transcript {
                 transcript.note(&record);
@@ -122,6 +149,11 @@ impl Output {
             }
         }
         Ok(())
+    }
+
+    /// Shows what was printed so far.
+    pub(super) fn flush(&mut self) -> anyhow::Result<()> {
+        self.out.flush().context(STDOUT)
     }
 
     fn text(&mut self, record: &Record) -> anyhow::Result<()> {
@@ -145,7 +177,7 @@ impl Output {
         if let Some(transcript) = self.transcript.take() {
             transcript.finish()?;
         }
-        self.out.flush().context(STDOUT)
+        self.flush()
     }
 }
 

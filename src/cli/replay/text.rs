@@ -44,6 +44,9 @@ pub(super) fn summary(summary: &Summary) -> String {
             summary.frames, summary.other_frames, summary.malformed_frames
         ),
     );
+    if let Some(dropped) = summary.dropped_frames {
+        row("dropped", &format_args!("{dropped} by the kernel"));
+    }
     row("sessions", &sessions(summary));
     row("users", &some(&summary.users));
     for (addr, server) in &summary.servers {
