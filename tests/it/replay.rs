@@ -1,5 +1,6 @@
 //! What a replay tells of captures that are made up: the same as the gateway would, however the bytes are cut.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ftp_pinhole::addr::Legs;
@@ -9,6 +10,7 @@ use ftp_pinhole::policy::Policy;
 use ftp_pinhole::reason::Reason;
 use ftp_pinhole::session::Event;
 use proptest::prelude::*;
+use serde_json::json;
 
 use crate::pair::Pair;
 use crate::tape::{Control, Tape, addr};
@@ -354,6 +356,47 @@ fn time_passes_in_the_capture() {
     control.tape.wait(Duration::from_secs(61));
     control.client("NOOP");
     assert_eq!(control.tape.play(None).story(), ["session.opened", "session.closed login-timeout"]);
+}
+
+#[test]
+fn a_hundred_mixed_sessions_are_summed_up() {
+    let mut tape = Tape::default();
+    for number in 0..100 {
+        let mut control = Control::between(&format!("198.51.100.{}:40122", number + 1), "10.0.0.5:21");
+        control.server("220 hi");
+        match number % 10 {
+            9 => control.dialogue("C: AUTH TLS\nS: 234 go on"),
+            _ => control.log_in(),
+        }
+        match number % 10 {
+            0..5 => control = retrieve(control),
+            5 | 6 => {
+                let client = control.client.ip().to_string().replace('.', ",");
+                control.dialogue(&format!("C: PORT {client},200,10\nS: 200 ok\nC: STOR f\nS: 150 go on"));
+                control.active(SocketAddr::new(control.client.ip(), 51_210), Speaker::Server, 100);
+                control.server("226 done");
+            }
+            7 => control.dialogue("C: PORT 192,0,2,1,0,22\nS: 500 no\nC: XEVIL\nS: 500 no"),
+            8 => control.dialogue("C: EPSV\nS: 229 ok (|||40962|)"),
+            _ => {}
+        }
+        control.dialogue("C: QUIT\nS: 221 bye");
+        control.close();
+        tape.append(control.tape);
+    }
+    let summary = tape.play(None).summary;
+    assert_eq!((&summary["sessions"], &summary["logins"]), (&100.into(), &90.into()));
+    assert_eq!(summary["encrypted"], 10);
+    assert_eq!((&summary["opened"], &summary["used"]), (&80.into(), &70.into()));
+    assert_eq!(summary["setups"], json!({"EPSV": 10, "PASV": 50, "PORT": 30}));
+    assert_eq!(summary["unused"], json!({"session-ended": 10}));
+    assert_eq!(summary["denied"], json!({"foreign-address": 10}));
+    let denied = json!({"AUTH (tls-denied)": 10, "XEVIL (unknown-command)": 10});
+    assert_eq!(summary["denied_commands"], denied);
+    assert_eq!(summary["transfers"], json!({"RETR": 50, "STOR": 20}));
+    assert_eq!(summary["bytes_to_client"], 250_000);
+    assert_eq!(summary["bytes_to_server"], 2000);
+    assert_eq!(summary["passive_ports_needed"], 1);
 }
 
 /// Both see it: `C: ` and `S: ` lines, `dial` and `end` of the data connection. Lines of a server that was not asked

@@ -40,6 +40,11 @@ impl Tape {
         }
     }
 
+    /// What another tape holds comes next.
+    pub fn append(&mut self, other: Self) {
+        self.add(other.packets.into_iter().map(|(_, packet)| packet));
+    }
+
     pub fn wait(&mut self, time: Duration) {
         self.now += time;
     }
