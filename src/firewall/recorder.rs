@@ -1,8 +1,8 @@
-//! A backend that opens nothing and remembers everything, for tests and for the replay of captures.
+//! A backend that opens nothing and remembers everything, for tests.
 //!
 //! Does: hand out pinhole ids and ports in a fixed order, keep expectations and orders as they came,
 //! fail when told to. Does not: open sockets, send events (the caller plays the network) or keep
-//! triples unique. Called by: tests of the proxy, `replay`.
+//! triples unique. Called by tests of the proxy.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
