@@ -84,6 +84,8 @@ impl Dialogue {
             None => Session::new(policy, legs, now),
             Some(reason) => Session::midway(policy, legs, now, reason),
         };
+        // The greeting is the reply to the connection itself.
+        let connection = Asked { verb: Verb::Unknown, fate: Fate::Forwarded, line: Vec::new() };
         Self {
             engine,
             context,
@@ -93,7 +95,7 @@ impl Dialogue {
             replies: Replies::default(),
             said: VecDeque::new(),
             replied: VecDeque::new(),
-            asked: VecDeque::new(),
+            asked: seen_late.is_none().then_some(connection).into_iter().collect(),
             finished: Vec::new(),
             midway: seen_late.is_some(),
             encrypted: false,

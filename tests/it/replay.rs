@@ -116,6 +116,15 @@ fn what_the_server_answers_to_a_denied_command_is_left_out() {
 }
 
 #[test]
+fn commands_that_come_before_the_greeting_get_their_own_replies() {
+    let mut control = Control::between("198.51.100.10:40122", "10.0.0.5:21");
+    control.dialogue("C: USER alice\nC: PASS secret\nC: XEVIL\nC: NOOP\nS: 220 hi\nS: 331 password\nS: 230 in");
+    control.dialogue("S: 500 no\nS: 200 ok");
+    let expected = ["session.opened", "session.login", "command.denied unknown-command", "session.closed quit"];
+    assert_eq!(control.played().story(), expected);
+}
+
+#[test]
 fn commands_may_be_pipelined() {
     let mut control = Control::greeted();
     control.dialogue(
