@@ -6,9 +6,11 @@ use std::time::SystemTime;
 
 use super::pinholes::Pinholes;
 use super::summary::Summary;
+use super::units::text_of;
 use crate::addr::Legs;
 use crate::audit::{Record, SessionContext};
 use crate::capture::Speaker;
+use crate::ftp::{Command, Verb};
 use crate::ids::{PinholeId, SessionId};
 use crate::pinhole::{Expectation, OpenError, Opened, Order};
 use crate::policy::Policy;
@@ -73,7 +75,11 @@ impl Scene {
 
     pub(super) fn sent(&mut self, legs: &Legs, by: Speaker, bytes: &[u8]) {
         if let Some(sent) = self.sent.as_mut().filter(|_| !bytes.is_empty()) {
-            let (legs, bytes) = (*legs, without_secrets(bytes));
+            let bytes = match by {
+                Speaker::Client => without_secrets(bytes),
+                Speaker::Server => bytes.to_vec(),
+            };
+            let legs = *legs;
             sent.push_back(Sent { legs, by, bytes, at: self.at });
         }
     }
@@ -107,11 +113,15 @@ impl Scene {
     }
 }
 
-/// Whoever is handed the file need not learn passwords (P10).
+/// Whoever is handed the file need not learn passwords (P10), however they were written: of what is not a command
+/// that the gateway knows, which the end of a long line may be, only the verb is kept.
 fn without_secrets(line: &[u8]) -> Vec<u8> {
-    match line.first_chunk() {
-        Some(verb @ (b"PASS " | b"ACCT ")) => [&verb[..], b"xxxx\r\n"].concat(),
-        _ => line.to_vec(),
+    match Command::parse(text_of(line)) {
+        Ok(Command { verb: Verb::Pass | Verb::Acct | Verb::Unknown, name, argument: Some(_) }) => {
+            format!("{name} xxxx\r\n").into_bytes()
+        }
+        Ok(_) => line.to_vec(),
+        Err(_) => b"xxxx\r\n".to_vec(),
     }
 }
 

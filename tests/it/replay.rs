@@ -408,6 +408,21 @@ fn a_hundred_mixed_sessions_are_summed_up() {
     assert_eq!(summary["passive_ports_needed"], 1);
 }
 
+#[test]
+fn p10_no_password_is_written_however_it_was_sent() {
+    let long = format!("pass {}", "secret".repeat(1000));
+    let tails = format!("PASS {} it secret", "x".repeat(4091));
+    let odd = ["pass\tsecret", " PASS secret", "acct secret\0", "pass secret\rx", "pass secret\nacct secret"];
+    for line in [&long[..], &tails].into_iter().chain(odd) {
+        let mut control = Control::greeted();
+        control.dialogue("C: USER alice\nS: 331 password");
+        control.client(line);
+        control.dialogue("S: 530 no\nC: PASS secret\nS: 230 in");
+        let script = control.played().script().concat();
+        assert!(script.contains("PASS xxxx") && !script.contains("secret"), "{line}: {script}");
+    }
+}
+
 /// Both see it: `C: ` and `S: ` lines, `dial` and `end` of the data connection. Lines of a server that was not asked
 /// by the gateway are only in the capture, `S! `, and what it would have been asked only at the gateway, `S= `.
 const DIALOGUES: &[&str] = &[

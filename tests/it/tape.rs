@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ftp_pinhole::capture::{Conversation, Frame, Speaker};
 use ftp_pinhole::config::Config;
-use ftp_pinhole::replay::{Replay, Seen};
+use ftp_pinhole::replay::{Replay, Seen, Sent};
 use serde_json::Value;
 
 /// Link headers: none.
@@ -60,17 +60,18 @@ impl Tape {
     /// Plays it by `rules`, or by the defaults.
     pub fn play(&self, rules: Option<&str>) -> Played {
         let config = rules.map(|rules| Config::parse("rules.yaml", rules).unwrap());
-        let mut replay = Replay::new(config, false);
-        let mut records = Vec::new();
+        let mut replay = Replay::new(config, true);
+        let (mut records, mut sent) = (Vec::new(), Vec::new());
         for (number, (at, packet)) in self.packets.iter().enumerate() {
             let (data, length) = (packet.as_slice(), packet.len());
             replay.handle_frame(&Frame { number: number as u64 + 1, at: *at, link_type: RAW, data, length });
             records.extend(std::iter::from_fn(|| replay.poll_record()));
+            sent.extend(std::iter::from_fn(|| replay.poll_sent()));
         }
         replay.finish();
         records.extend(std::iter::from_fn(|| replay.poll_record()));
         let summary = serde_json::to_value(replay.summary()).unwrap();
-        Played { records, summary }
+        Played { records, sent, summary }
     }
 }
 
@@ -150,6 +151,8 @@ impl Control {
 /// What came of it.
 pub struct Played {
     pub records: Vec<Seen>,
+    /// What the gateway would have sent.
+    pub sent: Vec<Sent>,
     pub summary: Value,
 }
 
@@ -162,6 +165,15 @@ impl Played {
             format!("{}{reason}", event.kind.name())
         };
         self.records.iter().map(story).collect()
+    }
+
+    /// `C: ` and `S: ` lines that the gateway would have sent.
+    pub fn script(&self) -> Vec<String> {
+        let line = |sent: &Sent| {
+            let speaker = if sent.by == Speaker::Client { "C" } else { "S" };
+            format!("{speaker}: {}", String::from_utf8_lossy(&sent.bytes).trim_end())
+        };
+        self.sent.iter().map(line).collect()
     }
 
     /// The records as JSON, without their time.
