@@ -28,7 +28,7 @@ pub struct SessionContext {
 /// One audit record. It serialises to the keys of `docs/audit.md`, all of them, in that order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// When it happened.
+    /// When it happened, in the years that RFC 3339 can write.
     pub ts: SystemTime,
     /// The session; `None` for what concerns the gateway as a whole.
     pub context: Option<SessionContext>,
@@ -45,7 +45,7 @@ impl Record {
         for text in [&mut event.user, &mut event.command, &mut event.transfer].into_iter().flatten() {
             cut(text);
         }
-        Self { ts, context, event, rule: None }
+        Self { ts: printable(ts), context, event, rule: None }
     }
 
     /// Whether a peer can cause any number of these without being given anything.
@@ -69,7 +69,7 @@ impl Serialize for Record {
         let Record { ts, context, event, rule } = self;
         let context = context.as_ref();
         let mut json = serializer.serialize_struct("Record", 19)?;
-        json.serialize_field("ts", &Text(humantime::format_rfc3339_micros(printable(*ts))))?;
+        json.serialize_field("ts", &Text(humantime::format_rfc3339_micros(*ts)))?;
         json.serialize_field("event", event.kind.name())?;
         json.serialize_field("service", &context.map(|context| &*context.service))?;
         json.serialize_field("session", &context.map(|context| Text(context.session)))?;

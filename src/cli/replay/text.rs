@@ -119,3 +119,18 @@ fn some<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
 }
 
 const STRING: &str = "a string takes any text";
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::session::Event;
+
+    #[test]
+    fn a_capture_may_claim_any_time() {
+        let late = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40);
+        let record = Record::new(late, None, Event::new(EventKind::Violation));
+        assert_eq!(line(&record).unwrap(), "9999-12-31T23:59:59.000Z DENIED violation");
+    }
+}
