@@ -44,6 +44,8 @@ pub(super) struct Dialogue {
     /// What is seen of it began in the middle, and no command was seen yet: replies belong to others.
     midway: bool,
     encrypted: bool,
+    /// What the engine sends the client next is a reply of the server, not an answer to the newest command.
+    relaying: bool,
     pub(super) over: bool,
     /// When its timer rings.
     pub(super) armed: Option<Timestamp>,
@@ -99,6 +101,7 @@ impl Dialogue {
             finished: Vec::new(),
             midway: seen_late.is_some(),
             encrypted: false,
+            relaying: false,
             over: false,
             armed: None,
         }
@@ -202,6 +205,7 @@ impl Dialogue {
         let last = !matches!(code, Some([b'1', ..]));
         let asked = if last { self.asked.pop_front() } else { None };
         let asked = asked.as_ref().or_else(|| self.asked.front());
+        self.relaying = !matches!(asked, Some(Asked { fate: Fate::Answered, .. }));
         match asked {
             Some(Asked { fate: Fate::Answered, verb, .. }) => {
                 if *verb == Verb::Auth && code == Some(*b"234") {
@@ -255,8 +259,8 @@ impl Dialogue {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::ToClient(bytes) => {
-                    if let Some(line) = self.asked.back_mut().map(|asked| std::mem::take(&mut asked.line)) {
-                        scene.sent(&self.legs, Speaker::Client, &line);
+                    if !std::mem::take(&mut self.relaying) {
+                        self.write_answered(scene);
                     }
                     scene.sent(&self.legs, Speaker::Server, &bytes);
                 }
@@ -275,8 +279,17 @@ impl Dialogue {
                 Output::Over => self.over = true,
             }
         }
+        self.relaying = false;
         if self.engine.wants_client() {
+            self.write_answered(scene);
             self.decide(Fate::Answered);
+        }
+    }
+
+    /// Writes the newest command as its client sent it, unless it was forwarded or is written already.
+    fn write_answered(&mut self, scene: &mut Scene) {
+        if let Some(line) = self.asked.back_mut().map(|asked| std::mem::take(&mut asked.line)) {
+            scene.sent(&self.legs, Speaker::Client, &line);
         }
     }
 

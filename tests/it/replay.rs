@@ -118,9 +118,11 @@ fn what_the_server_answers_to_a_denied_command_is_left_out() {
 #[test]
 fn commands_that_come_before_the_greeting_get_their_own_replies() {
     let mut control = Control::between("198.51.100.10:40122", "10.0.0.5:21");
-    control.dialogue("C: USER alice\nC: PASS secret\nC: XEVIL\nC: NOOP\nS: 220 hi\nS: 331 password\nS: 230 in");
+    control
+        .dialogue("C: USER alice\nC: PASS secret\nC: XEVIL\nC: NOOP\nS: 220 hi\nS: 331 password\nS: 230 in");
     control.dialogue("S: 500 no\nS: 200 ok");
-    let expected = ["session.opened", "session.login", "command.denied unknown-command", "session.closed quit"];
+    let expected =
+        ["session.opened", "session.login", "command.denied unknown-command", "session.closed quit"];
     assert_eq!(control.played().story(), expected);
 }
 
@@ -421,6 +423,19 @@ fn p10_no_password_is_written_however_it_was_sent() {
         let script = control.played().script().concat();
         assert!(script.contains("PASS xxxx") && !script.contains("secret"), "{line}: {script}");
     }
+}
+
+#[test]
+fn each_command_is_written_once_and_before_its_answer() {
+    let mut control = Control::greeted();
+    control.dialogue("C: USER alice\nC: PASS secret\nC: XEVIL\nC: NOOP\nS: 331 password\nS: 230 in");
+    control.dialogue("S: 500 no\nS: 200 ok\nC: EPSV ALL\nS: 200 ok");
+    let expected = "S: 220 hi|C: USER alice|S: 331 password|C: PASS xxxx|S: 230 in|C: XEVIL|S: 500 |C: NOOP|S: 200 ok|\
+                    C: EPSV ALL|S: 200 |C: QUIT|S: 221 bye";
+    let script: Vec<_> = control.played().script();
+    let same = script.len() == expected.split('|').count()
+        && script.iter().zip(expected.split('|')).all(|(line, expected)| line.starts_with(expected));
+    assert!(same, "{script:?}");
 }
 
 /// Both see it: `C: ` and `S: ` lines, `dial` and `end` of the data connection. Lines of a server that was not asked
