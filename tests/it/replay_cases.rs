@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use ftp_pinhole::capture::Reader;
 use serde_json::Value;
 
 fn cases() -> Vec<PathBuf> {
@@ -94,6 +95,18 @@ fn what_is_written_replays_and_holds_no_password() {
         .collect();
     assert!(events.contains("session.login") && events.contains("pinhole.opened"), "{events:?}");
     assert!(!events.contains("violation"), "{events:?}");
+    let text = String::from_utf8(replay(folder.path(), &["--json", input.to_str().unwrap()]).stdout).unwrap();
+    assert_eq!(handshakes(&folder.path().join("out.pcapng")), text.matches(r#""session.opened""#).count());
+}
+
+/// How many connections begin in a capture of IP packets.
+fn handshakes(path: &Path) -> usize {
+    let (mut reader, mut count) = (Reader::open(path).unwrap(), 0);
+    while let Some(frame) = reader.next().unwrap() {
+        let header = if frame.data[0] >> 4 == 4 { 20 } else { 40 };
+        count += usize::from(frame.data[header + 13] == 2);
+    }
+    count
 }
 
 #[test]

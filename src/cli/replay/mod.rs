@@ -147,6 +147,7 @@ impl Output {
             while let Some(sent) = replay.poll_sent() {
                 transcript.write(&sent)?;
             }
+            transcript.settle();
         }
         Ok(())
     }

@@ -21,6 +21,8 @@ pub(super) struct Transcript {
     conversations: HashMap<Ends, Conversation>,
     /// What the next packet of a connection gets as its comment.
     comments: HashMap<Ends, String>,
+    /// Sessions that are over, but for their last words.
+    closed: Vec<Ends>,
 }
 
 /// A client and a server.
@@ -31,7 +33,7 @@ impl Transcript {
         let name = || format!("cannot write {}", path.display());
         let file = File::create(path).with_context(name)?;
         let writer = Writer::new(BufWriter::new(file)).with_context(name)?;
-        Ok(Self { writer, conversations: HashMap::new(), comments: HashMap::new() })
+        Ok(Self { writer, conversations: HashMap::new(), comments: HashMap::new(), closed: Vec::new() })
     }
 
     /// Remembers what happened, for the packet that follows from it.
@@ -47,9 +49,15 @@ impl Transcript {
         }
         comment.push_str(&describe(record));
         if record.event.kind == EventKind::SessionClosed {
-            // Whoever comes from the same port next is somebody else.
-            self.conversations.remove(&(client, server));
-            self.comments.remove(&(client, server));
+            self.closed.push((client, server));
+        }
+    }
+
+    /// What is noted is written. Whoever comes from the ports of a closed session next is somebody else.
+    pub(super) fn settle(&mut self) {
+        for ends in self.closed.drain(..) {
+            self.conversations.remove(&ends);
+            self.comments.remove(&ends);
         }
     }
 
