@@ -91,6 +91,8 @@ impl Stage {
                 self.tell(id, DataEvent::SecondConnection { from });
                 true
             }
+            // What somebody announces cannot hide a control connection.
+            None if self.client_by_address(connection).is_some() => false,
             None => announced.is_some_and(|context| {
                 let (from, to, reason) = (Some(from.ip()), Some(to), Some(Reason::NoPinhole));
                 let event = Event { from, to, reason, ..Event::new(EventKind::Violation) };

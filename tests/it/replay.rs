@@ -141,6 +141,20 @@ fn commands_may_be_pipelined() {
 }
 
 #[test]
+fn a_control_connection_is_one_whatever_was_announced() {
+    let mut tape = Control::logged_in();
+    tape.dialogue("C: PORT 10,0,0,5,0,21\nS: 500 no");
+    let mut hidden = Control::between("198.51.100.10:40123", "10.0.0.5:21");
+    hidden.server("220 hi");
+    hidden.log_in();
+    hidden.client("SITE EXEC x");
+    tape.tape.add(hidden.tape.packets.into_iter().map(|(_, packet)| packet));
+    let story = tape.tape.play(None).story();
+    assert_eq!(story.iter().filter(|event| *event == "session.login").count(), 2, "{story:?}");
+    assert!(story.contains(&"command.denied preset".to_owned()), "{story:?}");
+}
+
+#[test]
 fn p4_a_pinhole_is_used_once() {
     let mut control = Control::logged_in();
     control.dialogue("C: PASV\nS: 227 Entering Passive Mode (10,0,0,5,160,2)\nC: RETR f\nS: 150 here");
