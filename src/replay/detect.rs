@@ -10,6 +10,9 @@ use crate::stream::Direction;
 /// What was said is kept up to this many bytes; who has not spoken FTP by then will not.
 const MOST_KEPT: usize = 4096;
 
+/// What a change of speaker costs besides its bytes: it takes few to tell.
+const TURN_COST: usize = 128;
+
 /// A connection of which it is not known yet what it speaks.
 #[derive(Debug)]
 pub(super) struct Candidate {
@@ -17,7 +20,8 @@ pub(super) struct Candidate {
     dialler: Option<Direction>,
     /// What was said, in its order.
     said: Vec<(Direction, Vec<u8>)>,
-    bytes: usize,
+    /// What that costs to keep and to look at again, in bytes.
+    cost: usize,
 }
 
 /// What a connection is.
@@ -33,15 +37,18 @@ pub(super) enum Verdict {
 
 impl Candidate {
     pub(super) fn new(dialler: Option<Direction>) -> Self {
-        Self { dialler, said: Vec::new(), bytes: 0 }
+        Self { dialler, said: Vec::new(), cost: 0 }
     }
 
     /// Takes the next bytes of `side`.
     pub(super) fn hear(&mut self, side: Direction, bytes: &[u8]) -> Verdict {
-        self.bytes += bytes.len();
+        self.cost += bytes.len();
         match self.said.last_mut() {
             Some((last, said)) if *last == side => said.extend_from_slice(bytes),
-            _ => self.said.push((side, bytes.to_vec())),
+            _ => {
+                self.cost += TURN_COST;
+                self.said.push((side, bytes.to_vec()));
+            }
         }
         match self.dialler {
             Some(client) => self.since_the_start(client),
@@ -85,7 +92,7 @@ impl Candidate {
     }
 
     fn open(&self) -> Verdict {
-        if self.bytes < MOST_KEPT { Verdict::Open } else { Verdict::Other }
+        if self.cost < MOST_KEPT { Verdict::Open } else { Verdict::Other }
     }
 
     fn first_line_of(&self, side: Direction) -> Option<&[u8]> {

@@ -346,6 +346,15 @@ fn ftp_is_recognised_in_the_middle_by_a_command_and_a_reply() {
     );
 }
 
+#[test]
+fn who_has_not_spoken_ftp_after_a_few_turns_is_not_listened_to() {
+    let mut control = Control::between("198.51.100.10:40122", "10.0.0.5:2121");
+    control.tape.packets.clear();
+    control.dialogue(&"C: a\nS: b\n".repeat(20));
+    control.dialogue("C: CWD /a\nS: 250 there");
+    assert_eq!(control.played().story(), [""; 0]);
+}
+
 const RULES: &str = "
 version: 1
 services:
