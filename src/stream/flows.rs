@@ -41,7 +41,7 @@ impl Default for Limits {
 pub struct Flows {
     limits: Limits,
     flows: Lru<Key, Flow>,
-    /// Connections that are over, by when that was.
+    /// Connections that are over, by when that was; as many as connections at most.
     over: VecDeque<(Timestamp, FlowId)>,
     /// Bytes that all connections hold.
     memory: usize,
@@ -146,7 +146,7 @@ impl Flows {
 
     fn forget_over(&mut self, now: Timestamp) {
         while let Some((at, id)) = self.over.front().copied() {
-            if now.since(at) < self.limits.linger {
+            if now.since(at) < self.limits.linger && self.over.len() <= self.limits.connections {
                 break;
             }
             self.over.pop_front();
@@ -162,4 +162,47 @@ impl Flows {
 fn begins(segment: &Segment<'_>) -> bool {
     let carries = segment.payload.len() + segment.missing > 0 && segment.payload != [0];
     !segment.rst && (segment.syn || carries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::{Connection, Direction, FlowEvent, Interest};
+
+    struct Nobody;
+
+    impl Sink for Nobody {
+        fn opened(&mut self, _: FlowId, _: Connection) -> Interest {
+            Interest::CountOnly
+        }
+
+        fn bytes(&mut self, _: FlowId, _: Direction, _: &[u8]) -> Interest {
+            Interest::CountOnly
+        }
+
+        fn event(&mut self, _: FlowId, _: FlowEvent) {}
+    }
+
+    #[test]
+    fn no_more_are_remembered_than_there_may_be_connections() {
+        let mut flows = Flows::new(Limits { connections: 3, ..Limits::default() });
+        for port in 1000..1100 {
+            let [from, to] = [port, 21].map(|port| SocketAddr::from(([10, 0, 0, 5], port)));
+            let syn = Segment {
+                from,
+                to,
+                seq: 1,
+                ack: None,
+                syn: true,
+                fin: false,
+                rst: false,
+                payload: &[],
+                missing: 0,
+            };
+            let reset = Segment { seq: 2, syn: false, rst: true, ..syn };
+            flows.handle(Timestamp::default(), &syn, &mut Nobody);
+            flows.handle(Timestamp::default(), &reset, &mut Nobody);
+            assert!(flows.over.len() <= 4);
+        }
+    }
 }
