@@ -68,6 +68,9 @@ impl Reassembly {
         let acked = distance(self.next, acked);
         let kept = self.unacked.len().min(acked).min(limit.saturating_sub(self.held_cost));
         self.unacked.drain(..self.unacked.len() - kept);
+        if self.unacked.capacity() > 4 * kept.max(SPARE) {
+            self.unacked.shrink_to(SPARE);
+        }
     }
 
     /// Gives up what is missing before `offset`, once nothing is held.
@@ -160,6 +163,9 @@ pub(super) fn length(bytes: usize) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
+/// Memory that a stream keeps for bytes to come, whatever it held before.
+const SPARE: usize = 256;
+
 /// Memory of a held piece besides its bytes, so that many small pieces are bounded too.
 const PIECE_COST: usize = 64;
 
@@ -242,5 +248,13 @@ mod tests {
         assert!(stream.0.memory() <= 2 * (1 + PIECE_COST));
         assert_eq!(stream.release(0, 0), "gap 9,x,gap 9,x");
         assert_eq!(stream.0.memory(), 0);
+    }
+
+    #[test]
+    fn memory_goes_with_the_bytes() {
+        let mut stream = Stream::default();
+        stream.insert(0, &"x".repeat(60_000));
+        stream.release(60_000, 100_000);
+        assert!(stream.0.unacked.capacity() <= 4 * SPARE);
     }
 }
