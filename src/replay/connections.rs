@@ -137,7 +137,7 @@ impl Stage {
         }
         let context = SessionContext { server: Some(to), ..context };
         let dialogue = Dialogue::new(&policy, context, legs(from, to), client, self.now, late);
-        self.dialogues.insert(session, dialogue);
+        self.dialogues.insert(session, Box::new(dialogue));
         self.connections.insert(flow, Role::Control(session, connection, client));
         self.with(session, Dialogue::go_on);
         self.interest_in(session)
@@ -163,7 +163,7 @@ impl Stage {
     }
 
     fn interest_in(&self, session: SessionId) -> Interest {
-        let reads = self.dialogues.get(&session).is_some_and(Dialogue::reads);
+        let reads = self.dialogues.get(&session).is_some_and(|dialogue| dialogue.reads());
         if reads { Interest::Bytes } else { Interest::CountOnly }
     }
 

@@ -1,7 +1,6 @@
 //! The dialogues of a replay and their time.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, SystemTime};
 
 use super::detect::Candidate;
@@ -22,9 +21,9 @@ pub(super) struct Stage {
     pub(super) names: Names,
     pub(super) now: Timestamp,
     pub(super) connections: HashMap<FlowId, Role>,
-    pub(super) dialogues: BTreeMap<SessionId, Dialogue>,
-    /// When which dialogue has something due; may ring for nothing.
-    timers: BinaryHeap<Reverse<(Timestamp, SessionId)>>,
+    pub(super) dialogues: BTreeMap<SessionId, Box<Dialogue>>,
+    /// When which dialogue has something due, one for each; may ring for nothing.
+    timers: BTreeSet<(Timestamp, SessionId)>,
 }
 
 /// What a connection is. Those that are nothing to the replay are forgotten.
@@ -47,16 +46,16 @@ impl Stage {
             now: Timestamp::default(),
             connections: HashMap::new(),
             dialogues: BTreeMap::new(),
-            timers: BinaryHeap::new(),
+            timers: BTreeSet::new(),
         }
     }
 
     /// Lets time pass up to `now`.
     pub(super) fn advance(&mut self, now: Timestamp, origin: Duration) {
-        while let Some(&Reverse((due, session))) = self.timers.peek()
+        while let Some(&(due, session)) = self.timers.first()
             && due <= now
         {
-            self.timers.pop();
+            self.timers.pop_first();
             self.set_time(due.max(self.now), origin);
             self.with(session, |dialogue, now, scene| {
                 dialogue.armed = None;
@@ -82,15 +81,18 @@ impl Stage {
     ) {
         let Some(dialogue) = self.dialogues.get_mut(&session) else { return };
         act(dialogue, self.now, &mut self.scene);
-        if dialogue.over {
-            self.dialogues.remove(&session);
-            return;
+        let (over, armed) = (dialogue.over, dialogue.armed);
+        let due = dialogue.poll_timeout().filter(|_| !over);
+        // One that is too early may stay: it rings for nothing.
+        if over || due.is_some_and(|due| armed.is_none_or(|armed| due < armed)) {
+            dialogue.armed = due;
+            self.timers.extend(due.map(|due| (due, session)));
+            if let Some(armed) = armed {
+                self.timers.remove(&(armed, session));
+            }
         }
-        if let Some(due) = dialogue.poll_timeout()
-            && dialogue.armed.is_none_or(|armed| due < armed)
-        {
-            dialogue.armed = Some(due);
-            self.timers.push(Reverse((due, session)));
+        if over {
+            self.dialogues.remove(&session);
         }
     }
 
@@ -129,5 +131,39 @@ impl Stage {
         if let Some(session) = self.scene.pinholes.session(id) {
             self.with(session, |dialogue, now, scene| dialogue.handle_data(now, id, event, scene));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::capture::{Conversation, Frame, Speaker};
+    use crate::replay::Replay;
+
+    /// Plays these packets at `at` seconds.
+    fn play(replay: &mut Replay, at: u64, packets: Vec<Vec<u8>>) {
+        for data in &packets {
+            let at = Duration::from_secs(at);
+            replay.handle_frame(&Frame { number: 1, at, link_type: 101, data, length: data.len() });
+        }
+    }
+
+    #[test]
+    fn a_dialogue_has_one_timer_and_none_when_it_is_over() {
+        let [client, server] = ["198.51.100.10:40122", "10.0.0.5:21"].map(|addr| addr.parse().unwrap());
+        let (mut control, mut replay) =
+            (Conversation::new(client, server).unwrap(), Replay::new(None, false));
+        play(&mut replay, 0, control.open());
+        play(&mut replay, 0, control.say(Speaker::Server, b"220 hi\r\n"));
+        play(&mut replay, 0, control.say(Speaker::Client, b"USER alice\r\n"));
+        play(&mut replay, 0, control.say(Speaker::Server, b"230 in\r\n"));
+        for at in (0..20).map(|round| round * 31) {
+            play(&mut replay, at, control.say(Speaker::Client, b"PASV\r\n"));
+            play(&mut replay, at, control.say(Speaker::Server, b"227 (10,0,0,5,160,2)\r\n"));
+            assert_eq!(replay.stage.timers.len(), 1, "at {at} s");
+        }
+        play(&mut replay, 700, control.close(Speaker::Client));
+        assert_eq!(replay.stage.timers.len(), 0);
     }
 }
