@@ -69,7 +69,7 @@ impl Reassembly {
         let kept = self.unacked.len().min(acked).min(limit.saturating_sub(self.held_cost));
         self.unacked.drain(..self.unacked.len() - kept);
         if self.unacked.capacity() > 4 * kept.max(SPARE) {
-            self.unacked.shrink_to(SPARE);
+            self.unacked = self.unacked.drain(..).collect();
         }
     }
 
