@@ -8,7 +8,7 @@ use crate::replay::units::code_of;
 use crate::stream::Direction;
 
 /// What was said is kept up to this many bytes; who has not spoken FTP by then will not.
-const MOST_KEPT: usize = 4096;
+const MOST_KEPT: usize = 2048;
 
 /// What a change of speaker costs besides its bytes: it takes few to tell.
 const TURN_COST: usize = 128;

@@ -25,6 +25,9 @@ use crate::time::Timestamp;
 /// Commands and replies that wait for the engine to take them. Over that it has given up on them.
 const MOST_WAITING: usize = 1000;
 
+/// Memory of a command or reply that waits, besides its bytes.
+const LINE_COST: usize = 64;
+
 /// One control connection.
 #[derive(Debug)]
 pub(super) struct Dialogue {
@@ -47,6 +50,8 @@ pub(super) struct Dialogue {
     /// What the engine sends the client next is a reply of the server, not an answer to the newest command.
     relaying: bool,
     pub(super) over: bool,
+    /// What waited when it was counted last, in bytes.
+    counted: usize,
     /// When its timer rings.
     pub(super) armed: Option<Timestamp>,
 }
@@ -103,6 +108,7 @@ impl Dialogue {
             encrypted: false,
             relaying: false,
             over: false,
+            counted: 0,
             armed: None,
         }
     }
@@ -158,6 +164,7 @@ impl Dialogue {
     pub(super) fn handle_lost(&mut self, now: Timestamp, reason: Reason, scene: &mut Scene) {
         self.lines.forget();
         self.replies.forget();
+        (self.said, self.replied) = Default::default();
         self.engine.handle_lost(now, reason);
         self.go_on(now, scene);
     }
@@ -170,6 +177,21 @@ impl Dialogue {
     pub(super) fn handle_timeout(&mut self, now: Timestamp, scene: &mut Scene) {
         self.engine.handle_timeout(now);
         self.go_on(now, scene);
+    }
+
+    /// Memory of what waits, in bytes.
+    fn waiting(&self) -> usize {
+        let said = self.said.iter().map(|(_, line)| line.len());
+        let replied = self.replied.iter().map(Vec::len);
+        let whole: usize = said.chain(replied).map(|bytes| bytes + LINE_COST).sum();
+        whole + self.lines.len() + self.replies.len()
+    }
+
+    /// Counts what waits into `all`, what waits in all dialogues together.
+    pub(super) fn count_waiting(&mut self, all: &mut usize) {
+        *all -= self.counted;
+        self.counted = if self.over { 0 } else { self.waiting() };
+        *all += self.counted;
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Timestamp> {

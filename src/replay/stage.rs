@@ -13,6 +13,9 @@ use crate::reason::Reason;
 use crate::stream::{Connection, Direction, FlowId};
 use crate::time::Timestamp;
 
+/// Bytes of commands and replies that may wait. Whoever brings more is not listened to any more.
+const MOST_WAITING: usize = 64 * 1024 * 1024;
+
 /// All connections and dialogues: what the flows of segments tell their story to.
 #[derive(Debug)]
 pub(super) struct Stage {
@@ -22,6 +25,8 @@ pub(super) struct Stage {
     pub(super) now: Timestamp,
     pub(super) connections: HashMap<FlowId, Role>,
     pub(super) dialogues: BTreeMap<SessionId, Box<Dialogue>>,
+    /// Bytes that wait in all dialogues.
+    waiting: usize,
     /// When which dialogue has something due, one for each; may ring for nothing.
     timers: BTreeSet<(Timestamp, SessionId)>,
 }
@@ -46,6 +51,7 @@ impl Stage {
             now: Timestamp::default(),
             connections: HashMap::new(),
             dialogues: BTreeMap::new(),
+            waiting: 0,
             timers: BTreeSet::new(),
         }
     }
@@ -81,6 +87,11 @@ impl Stage {
     ) {
         let Some(dialogue) = self.dialogues.get_mut(&session) else { return };
         act(dialogue, self.now, &mut self.scene);
+        dialogue.count_waiting(&mut self.waiting);
+        if self.waiting > MOST_WAITING {
+            dialogue.handle_lost(self.now, Reason::CaptureGap, &mut self.scene);
+            dialogue.count_waiting(&mut self.waiting);
+        }
         let (over, armed) = (dialogue.over, dialogue.armed);
         let due = dialogue.poll_timeout().filter(|_| !over);
         // One that is too early may stay: it rings for nothing.
@@ -138,6 +149,7 @@ impl Stage {
 mod tests {
     use std::time::Duration;
 
+    use super::MOST_WAITING;
     use crate::capture::{Conversation, Frame, Speaker};
     use crate::replay::Replay;
 
@@ -165,5 +177,18 @@ mod tests {
         }
         play(&mut replay, 700, control.close(Speaker::Client));
         assert_eq!(replay.stage.timers.len(), 0);
+    }
+
+    #[test]
+    fn who_makes_too_much_wait_is_not_listened_to() {
+        let [client, server] = ["198.51.100.10:40122", "10.0.0.5:21"].map(|addr| addr.parse().unwrap());
+        let (mut control, mut replay) =
+            (Conversation::new(client, server).unwrap(), Replay::new(None, false));
+        replay.stage.waiting = MOST_WAITING - 5;
+        play(&mut replay, 0, control.open());
+        play(&mut replay, 0, control.say(Speaker::Server, b"220-a"));
+        assert_eq!((replay.stage.dialogues.len(), replay.stage.waiting), (1, MOST_WAITING));
+        play(&mut replay, 0, control.say(Speaker::Server, b"b"));
+        assert_eq!((replay.stage.dialogues.len(), replay.stage.waiting), (0, MOST_WAITING - 5));
     }
 }

@@ -23,6 +23,11 @@ impl Lines {
         }
     }
 
+    /// Bytes of what was begun.
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     /// Bytes are missing: what was begun has no end.
     pub(super) fn forget(&mut self) {
         self.open = Vec::new();
@@ -57,6 +62,11 @@ impl Replies {
                 whole.push_back(std::mem::take(open));
             }
         });
+    }
+
+    /// Bytes of what was begun.
+    pub(super) fn len(&self) -> usize {
+        self.lines.len() + self.open.len()
     }
 
     /// Bytes are missing: what was begun has no end.

@@ -28,7 +28,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 65_536,
+            connections: 32_768,
             direction_bytes: 64 * 1024,
             total_bytes: 64 * 1024 * 1024,
             linger: Duration::from_secs(10),
