@@ -213,6 +213,9 @@ impl Dialogue {
         }
         let Some((verb, line)) = self.said.pop_front() else { return false };
         self.engine.handle_client(now, &line);
+        if self.asked.len() >= MOST_WAITING {
+            self.asked.pop_front();
+        }
         self.asked.push_back(Asked { verb, fate: Fate::Held, line });
         self.perform(now, scene);
         true

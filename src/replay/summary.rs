@@ -58,7 +58,7 @@ pub struct Summary {
     pub unused: BTreeMap<&'static str, u64>,
     /// Pinholes that would have been denied, by reason.
     pub denied: BTreeMap<&'static str, u64>,
-    /// Commands that would have been denied, by verb and reason.
+    /// Commands that would have been denied, by verb and reason; `?`: verbs that clients made up, over the first 1000.
     pub denied_commands: BTreeMap<String, u64>,
     /// Breaches of the protocol, by reason.
     pub violations: BTreeMap<&'static str, u64>,
@@ -126,7 +126,9 @@ impl Summary {
             EventKind::CommandDenied => {
                 let no_setup = event.reason == Some(Reason::NoSetup);
                 self.server(context, |server| server.reused_port |= no_setup);
-                let verb = event.command.as_deref().unwrap_or("?");
+                // Clients make up verbs: those over the bound are one.
+                let few = self.denied_commands.len() < MOST_LISTED;
+                let verb = event.command.as_deref().filter(|verb| few || is_known(verb)).unwrap_or("?");
                 add(&mut self.denied_commands, reason.map(|reason| format!("{verb} ({reason})")));
             }
             EventKind::Violation => {
@@ -201,6 +203,10 @@ impl Summary {
     pub(super) fn count_tolerance(&mut self, tolerance: Tolerance) {
         add(&mut self.tolerated, Some(tolerance.code()));
     }
+}
+
+fn is_known(verb: &str) -> bool {
+    Verb::from_name(verb) != Verb::Unknown
 }
 
 fn add<K: Ord>(counts: &mut BTreeMap<K, u64>, key: Option<K>) {

@@ -355,6 +355,16 @@ fn who_has_not_spoken_ftp_after_a_few_turns_is_not_listened_to() {
     assert_eq!(control.played().story(), [""; 0]);
 }
 
+#[test]
+fn verbs_that_a_client_makes_up_are_counted_not_listed() {
+    let mut control = Control::logged_in();
+    (0..1500).for_each(|i| control.client(&format!("X{i:04}")));
+    let played = control.tape.play(None);
+    let denied = played.summary["denied_commands"].as_object().unwrap();
+    assert_eq!(denied.len(), 1001);
+    assert_eq!(denied["? (unknown-command)"], 500);
+}
+
 const RULES: &str = "
 version: 1
 services:
