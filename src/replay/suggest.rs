@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::Summary;
 use super::summary::Server;
+use crate::addr::CONTROL_PORT;
 
 /// The first gateway port that is suggested for passive data connections.
 const FIRST_PORT: u32 = 50_000;
@@ -38,8 +39,8 @@ pub fn suggest(summary: &Summary) -> Option<String> {
 
 fn service(number: usize, addr: SocketAddr, server: &Server, summary: &Summary) -> String {
     let listen = if addr.is_ipv6() { "[::]" } else { "0.0.0.0" };
-    // One address and port is one service's.
-    let port = if number == 1 { addr.port().into() } else { 2120 + number };
+    // One address and port is one service's, and none of its passive ports.
+    let port = if number == 1 && addr.port() == CONTROL_PORT { CONTROL_PORT.into() } else { 2120 + number };
     let needed = summary.passive_ports_needed;
     let last = FIRST_PORT + needed.saturating_mul(2).clamp(LEAST_PORTS, 10_000) - 1;
     let mut lines = vec![

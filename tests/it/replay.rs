@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ftp_pinhole::addr::Legs;
 use ftp_pinhole::capture::{Conversation, Speaker};
+use ftp_pinhole::config::Config;
 use ftp_pinhole::pinhole::DataEvent;
 use ftp_pinhole::policy::Policy;
 use ftp_pinhole::reason::Reason;
@@ -363,6 +364,23 @@ fn verbs_that_a_client_makes_up_are_counted_not_listed() {
     let denied = played.summary["denied_commands"].as_object().unwrap();
     assert_eq!(denied.len(), 1001);
     assert_eq!(denied["? (unknown-command)"], 500);
+}
+
+#[test]
+fn suggested_services_do_not_share_a_port() {
+    for first in [21, 2121, 2122, 2123, 50_000] {
+        let mut tape = Tape::default();
+        for server in [format!("10.0.0.5:{first}"), "10.0.0.6:21".to_owned(), "[fd00::5]:21".to_owned()] {
+            let client = if server.starts_with('[') { "[2001:db8::10]:40122" } else { "198.51.100.10:40122" };
+            let mut control = Control::between(client, &server);
+            control.server("220 hi");
+            control.log_in();
+            tape.add(control.tape.packets.into_iter().map(|(_, packet)| packet));
+        }
+        let suggested = tape.play(None).suggested.unwrap();
+        assert!(suggested.contains(&format!("upstream: \"10.0.0.5:{first}\"")), "{suggested}");
+        Config::parse("rules.yaml", &suggested).unwrap();
+    }
 }
 
 const RULES: &str = "

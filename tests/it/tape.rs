@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ftp_pinhole::capture::{Conversation, Frame, Speaker};
 use ftp_pinhole::config::Config;
-use ftp_pinhole::replay::{Replay, Seen, Sent};
+use ftp_pinhole::replay::{Replay, Seen, Sent, suggest};
 use serde_json::Value;
 
 /// Link headers: none.
@@ -71,7 +71,7 @@ impl Tape {
         replay.finish();
         records.extend(std::iter::from_fn(|| replay.poll_record()));
         let summary = serde_json::to_value(replay.summary()).unwrap();
-        Played { records, sent, summary }
+        Played { records, sent, summary, suggested: suggest(replay.summary()) }
     }
 }
 
@@ -154,6 +154,8 @@ pub struct Played {
     /// What the gateway would have sent.
     pub sent: Vec<Sent>,
     pub summary: Value,
+    /// The rules file that fits.
+    pub suggested: Option<String>,
 }
 
 impl Played {
