@@ -15,6 +15,8 @@ pub(super) struct Flow {
     reply: Half,
     interest: Interest,
     over: bool,
+    /// Whose RST ended it.
+    reset: Option<Direction>,
     /// A SYN that is not this connection's: who sent it, and its sequence number. If it is answered, these
     /// ports have begun another connection.
     successor: Option<(Direction, u32)>,
@@ -46,6 +48,7 @@ impl Flow {
             reply: Half::new(),
             interest: Interest::Bytes,
             over: false,
+            reset: None,
             successor: None,
         };
         if interest == Interest::CountOnly {
@@ -77,9 +80,14 @@ impl Flow {
     /// only when this one is over or was never answered: anybody can forge a SYN, but not its answer.
     pub(super) fn is_replaced_by(&mut self, segment: &Segment<'_>) -> bool {
         let direction = self.direction(segment);
+        let reset = self.reset;
         let (sender, receiver) = self.halves(direction);
         let same = sender.begins_with(segment);
         let (another, unanswered) = (same == Some(false), !receiver.is_known() && !sender.has_begun());
+        if reset == Some(direction) && sender.goes_on_with(segment) {
+            // Nobody sends more after its own RST: that one was forged, or not believed.
+            return true;
+        }
         if self.over || !segment.syn {
             return segment.syn && same != Some(true);
         }
@@ -126,6 +134,9 @@ impl Flow {
         let (original, reply) = (self.original.count(), self.reply.count());
         sink.event(self.id, FlowEvent::Closed { end, original, reply });
         self.over = true;
+        if let End::Reset { direction } = end {
+            self.reset = Some(direction);
+        }
         self.count_only();
     }
 

@@ -98,6 +98,11 @@ impl Half {
         !segment.payload.is_empty() && next.is_some() && self.offset(first_byte(segment)) == next
     }
 
+    /// Whether `segment` brings bytes right behind all that were sent.
+    pub(super) fn goes_on_with(&self, segment: &Segment<'_>) -> bool {
+        !segment.payload.is_empty() && self.offset(first_byte(segment)) == Some(self.high)
+    }
+
     /// Takes a segment of this direction.
     pub(super) fn receive(&mut self, segment: &Segment<'_>, emit: &mut impl FnMut(Piece<'_>)) {
         self.origin.get_or_insert(first_byte(segment));

@@ -156,6 +156,25 @@ fn a_control_connection_is_one_whatever_was_announced() {
 }
 
 #[test]
+fn a_session_that_goes_on_behind_a_reset_is_read_on() {
+    let mut control = Control::logged_in();
+    let mut forged = Conversation::new(control.client, control.server).unwrap();
+    forged.open();
+    forged.say(Speaker::Client, &[b'x'; 5000]);
+    control.tape.add([forged.reset(Speaker::Client)]);
+    control.dialogue("C: SITE EXEC x\nS: 200 ok");
+    let expected = [
+        "session.opened",
+        "session.login",
+        "session.closed client-closed",
+        "session.opened began-before",
+        "command.denied preset",
+        "session.closed quit",
+    ];
+    assert_eq!(control.played().story(), expected);
+}
+
+#[test]
 fn p4_a_pinhole_is_used_once() {
     let mut control = Control::logged_in();
     control.dialogue("C: PASV\nS: 227 Entering Passive Mode (10,0,0,5,160,2)\nC: RETR f\nS: 150 here");
