@@ -70,9 +70,11 @@ fn service(number: usize, addr: SocketAddr, server: &Server, summary: &Summary) 
 
 fn preset(server: &Server) -> (String, String) {
     let (name, why) = match (server.writes, server.named_users) {
-        (true, _) => ("rw", "files were changed"),
-        (false, true) => ("ro", "nobody changed anything"),
-        (false, false) => ("anonymous-ro", "nobody changed anything, nobody had a name of their own"),
+        (true, _) => ("rw", "commands that change files were sent"),
+        (false, true) => ("ro", "no command that changes files was sent"),
+        (false, false) => {
+            ("anonymous-ro", "no command that changes files was sent, nobody had a name of their own")
+        }
     };
     let unusual = server.unusual.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     let why = match unusual.is_empty() {
