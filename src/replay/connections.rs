@@ -136,6 +136,7 @@ impl Stage {
             return self.ignore(flow);
         }
         let context = SessionContext { server: Some(to), ..context };
+        self.make_room();
         let dialogue = Dialogue::new(&policy, context, legs(from, to), client, self.now, late);
         self.dialogues.insert(session, Box::new(dialogue));
         self.connections.insert(flow, Role::Control(session, connection, client));

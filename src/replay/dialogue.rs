@@ -22,7 +22,7 @@ use crate::session::{Output, Session};
 use crate::stream::Direction;
 use crate::time::Timestamp;
 
-/// Commands and replies that wait for the engine to take them. Over that it has given up on them.
+/// Commands or replies that may wait for the engine to take them.
 const MOST_WAITING: usize = 1000;
 
 /// Memory of a command or reply that waits, besides its bytes.
@@ -124,8 +124,11 @@ impl Dialogue {
 
     /// Takes bytes that an end sent.
     pub(super) fn handle_bytes(&mut self, now: Timestamp, side: Direction, bytes: &[u8], scene: &mut Scene) {
+        if self.midway && is_tls(bytes) {
+            self.go_dark(now, scene);
+        }
         if self.encrypted {
-            return;
+            return self.go_on(now, scene);
         }
         let limits = self.engine.policy().limits;
         match self.speaker(side) {
@@ -169,6 +172,12 @@ impl Dialogue {
         self.go_on(now, scene);
     }
 
+    /// There are too many others.
+    pub(super) fn handle_forgotten(&mut self, now: Timestamp, scene: &mut Scene) {
+        self.engine.handle_forgotten(now, Reason::CaptureGap);
+        self.go_on(now, scene);
+    }
+
     pub(super) fn handle_data(&mut self, now: Timestamp, id: PinholeId, event: DataEvent, scene: &mut Scene) {
         self.engine.handle_data(now, id, event);
         self.go_on(now, scene);
@@ -202,8 +211,9 @@ impl Dialogue {
     pub(super) fn go_on(&mut self, now: Timestamp, scene: &mut Scene) {
         self.perform(now, scene);
         while self.offer_command(now, scene) || self.offer_reply(now, scene) || self.offer_end(now, scene) {}
-        self.said.truncate(MOST_WAITING);
-        self.replied.truncate(MOST_WAITING);
+        if self.said.len().max(self.replied.len()) > MOST_WAITING {
+            self.handle_lost(now, Reason::CaptureGap, scene);
+        }
     }
 
     fn offer_command(&mut self, now: Timestamp, scene: &mut Scene) -> bool {
@@ -257,7 +267,7 @@ impl Dialogue {
         Some(line)
     }
 
-    /// The client and the server agreed on TLS, which the gateway would have refused.
+    /// The client and the server speak TLS, which the gateway would have refused.
     fn go_dark(&mut self, now: Timestamp, scene: &mut Scene) {
         self.encrypted = true;
         scene.summary.encrypted += 1;
@@ -326,6 +336,11 @@ impl Dialogue {
             asked.line = Vec::new();
         }
     }
+}
+
+/// Whether these bytes begin like a record of TLS (RFC 8446 section 5.1): its type and the first half of its version.
+fn is_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x14..=0x17, 0x03, ..])
 }
 
 /// Where the client of this command said that it listens, allowed or not.

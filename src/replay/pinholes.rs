@@ -44,7 +44,7 @@ pub(super) struct Pinholes {
     pinholes: HashMap<PinholeId, Pinhole>,
     /// The newest pinhole for each way.
     ways: HashMap<Way, PinholeId>,
-    /// Passive pinholes that wait for a connection between one pair of addresses.
+    /// How many wait for a connection from one address to another.
     pending: HashMap<(IpAddr, IpAddr), u32>,
     most_pending: u32,
     opened: u64,
@@ -67,9 +67,9 @@ impl Pinholes {
         let way = (dialler, permit.to());
         self.ways.insert(way, id);
         self.pinholes.insert(id, Pinhole { session, mode, triple, way, connected: None, direction: None });
+        let pending = self.pending.entry((dialler, listen)).or_default();
+        *pending += 1;
         if mode == TransferMode::Passive {
-            let pending = self.pending.entry((dialler, listen)).or_default();
-            *pending += 1;
             self.most_pending = self.most_pending.max(*pending);
         }
         Ok(Opened { id, port: triple.port, relayed: None })
@@ -81,6 +81,11 @@ impl Pinholes {
             TransferMode::Passive => &policy.passive_ports,
         };
         let permit = expectation.permit();
+        // Not one by one: a client may ask again and again.
+        if self.pending.get(&(permit.dialler(), permit.listen())).is_some_and(|count| *count >= ports.count())
+        {
+            return None;
+        }
         let mut free = self.ledger.candidates(permit.dialler(), permit.listen(), ports, 0);
         match expectation.port {
             Some(port) => free.find(|triple| triple.port == port),
@@ -151,9 +156,6 @@ impl Pinholes {
             return;
         }
         self.ledger.release(&pinhole.triple);
-        if pinhole.mode == TransferMode::Active {
-            return;
-        }
         let pair = (pinhole.triple.dialler, pinhole.triple.listen);
         if let Some(pending) = self.pending.get_mut(&pair) {
             *pending = pending.saturating_sub(1);

@@ -13,6 +13,9 @@ use crate::reason::Reason;
 use crate::stream::{Connection, Direction, FlowId};
 use crate::time::Timestamp;
 
+/// Dialogues at once, those included that wait for a data connection only.
+const MOST_DIALOGUES: usize = 32_768;
+
 /// Bytes of commands and replies that may wait. Whoever brings more is not listened to any more.
 const MOST_WAITING: usize = 64 * 1024 * 1024;
 
@@ -25,6 +28,8 @@ pub(super) struct Stage {
     pub(super) now: Timestamp,
     pub(super) connections: HashMap<FlowId, Role>,
     pub(super) dialogues: BTreeMap<SessionId, Box<Dialogue>>,
+    /// The most of them.
+    most: usize,
     /// Bytes that wait in all dialogues.
     waiting: usize,
     /// When which dialogue has something due, one for each; may ring for nothing.
@@ -51,6 +56,7 @@ impl Stage {
             now: Timestamp::default(),
             connections: HashMap::new(),
             dialogues: BTreeMap::new(),
+            most: MOST_DIALOGUES,
             waiting: 0,
             timers: BTreeSet::new(),
         }
@@ -107,6 +113,17 @@ impl Stage {
         }
     }
 
+    /// Sees to it that another dialogue fits: the oldest one ends. Some wait for hours, for a data connection that may
+    /// not come.
+    pub(super) fn make_room(&mut self) {
+        if self.dialogues.len() >= self.most
+            && let Some((&oldest, _)) = self.dialogues.first_key_value()
+        {
+            self.with(oldest, |dialogue, now, scene| dialogue.handle_forgotten(now, scene));
+            self.settle();
+        }
+    }
+
     /// Ends the data connections that the engines ordered closed.
     pub(super) fn settle(&mut self) {
         while let Some(id) = self.scene.cut.pop() {
@@ -149,7 +166,7 @@ impl Stage {
 mod tests {
     use std::time::Duration;
 
-    use super::MOST_WAITING;
+    use super::{MOST_WAITING, Reason, SessionId};
     use crate::capture::{Conversation, Frame, Speaker};
     use crate::replay::Replay;
 
@@ -177,6 +194,32 @@ mod tests {
         }
         play(&mut replay, 700, control.close(Speaker::Client));
         assert_eq!(replay.stage.timers.len(), 0);
+    }
+
+    #[test]
+    fn the_oldest_dialogue_ends_when_there_are_too_many() {
+        let mut replay = Replay::new(None, false);
+        replay.stage.most = 2;
+        for port in 40_001..=40_003 {
+            let (client, server) = (([198, 51, 100, 10], port).into(), ([10, 0, 0, 5], 21).into());
+            let mut control = Conversation::new(client, server).unwrap();
+            play(&mut replay, 0, control.open());
+            play(&mut replay, 0, control.say(Speaker::Server, b"220 hi\r\n"));
+            play(&mut replay, 0, control.say(Speaker::Client, b"USER alice\r\n"));
+            play(&mut replay, 0, control.say(Speaker::Server, b"230 in\r\n"));
+            play(&mut replay, 0, control.say(Speaker::Client, b"PASV\r\n"));
+            play(&mut replay, 0, control.say(Speaker::Server, b"227 (10,0,0,5,160,2)\r\n"));
+            play(&mut replay, 0, control.say(Speaker::Client, b"RETR f\r\n"));
+            play(&mut replay, 0, control.close(Speaker::Client));
+        }
+        assert_eq!(replay.stage.dialogues.len(), 2);
+        let records = std::iter::from_fn(|| replay.poll_record()).map(|seen| seen.record);
+        let gone: Vec<_> = records
+            .filter(|record| record.event.reason == Some(Reason::CaptureGap))
+            .map(|record| (record.context.unwrap().session, record.event.kind.name()))
+            .collect();
+        let first = SessionId(1);
+        assert_eq!(gone, [(first, "pinhole.revoked")]);
     }
 
     #[test]

@@ -15,23 +15,25 @@ const LEAST_PORTS: u32 = 10;
 
 /// A rules file for the servers of `summary`, with comments that say why; `None` when none was seen.
 pub fn suggest(summary: &Summary) -> Option<String> {
-    if summary.servers.is_empty() {
+    // A server that nobody logged in to may be one that somebody looked for.
+    let servers: Vec<_> = summary.servers.iter().filter(|(_, server)| server.used > 0).collect();
+    if servers.is_empty() {
         return None;
     }
     let mut text = format!(
-        "# Suggested from {} sessions with {} servers in {} frames. Read it, then try it:\n\
+        "# Suggested from a capture; frames: {}, sessions: {}, servers: {}. Read it, then try it:\n\
          #   ftp-pinhole replay --rules THIS-FILE CAPTURE\n",
+        summary.frames,
         summary.sessions,
-        summary.servers.len(),
-        summary.frames
+        servers.len()
     );
     if summary.encrypted > 0 {
         let encrypted = summary.encrypted;
-        writeln!(text, "# {encrypted} sessions went on with TLS; what they did is not in here.")
+        writeln!(text, "# Sessions that went on with TLS: {encrypted}. What they did is not in here.")
             .expect(STRING);
     }
     text.push_str("version: 1\n\nservices:\n");
-    for (number, (addr, server)) in summary.servers.iter().enumerate() {
+    for (number, (addr, server)) in servers.into_iter().enumerate() {
         text.push_str(&service(number + 1, *addr, server, summary));
     }
     Some(text)
@@ -44,20 +46,20 @@ fn service(number: usize, addr: SocketAddr, server: &Server, summary: &Summary) 
     let needed = summary.passive_ports_needed;
     let last = FIRST_PORT + needed.saturating_mul(2).clamp(LEAST_PORTS, 10_000) - 1;
     let mut lines = vec![
-        (format!("ftp-{number}:"), format!("{} sessions", server.sessions)),
+        (format!("ftp-{number}:"), format!("sessions: {}", server.sessions)),
         (format!("  listen: [\"{listen}:{port}\"]"), "better: the one address that clients use".to_owned()),
         (format!("  upstream: \"{addr}\""), String::new()),
         (
             format!("  passive_ports: {FIRST_PORT}-{last}"),
-            format!("{needed} waited at one time between one client and one server, at most"),
+            format!("at most {needed} waited at one time between any client and any server"),
         ),
     ];
     lines.extend(summary.server_ports.map(|(low, high)| {
-        ("  server_ports: 1024-65535".to_owned(), format!("servers announced {low} to {high}"))
+        ("  server_ports: 1024-65535".to_owned(), format!("{low} to {high} were announced by any server"))
     }));
     lines.push(match server.active {
-        0 => ("  active: deny".to_owned(), "nobody sent PORT or EPRT".to_owned()),
-        uses => ("  active: allow".to_owned(), format!("PORT and EPRT were sent {uses} times")),
+        0 => ("  active: deny".to_owned(), "no PORT or EPRT that is allowed was sent".to_owned()),
+        uses => ("  active: allow".to_owned(), format!("PORT and EPRT: {uses}")),
     });
     lines.push(preset(server));
     lines.extend(tolerances(server));

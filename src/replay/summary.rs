@@ -84,11 +84,13 @@ pub struct Summary {
 pub struct Server {
     /// Control connections.
     pub sessions: u64,
+    /// Those that logged in, or began before the capture.
+    pub used: u64,
     /// Whether somebody logged in with a name of their own.
     pub named_users: bool,
-    /// PASV and EPSV.
+    /// Pinholes that would have been opened for PASV and EPSV.
     pub passive: u64,
-    /// PORT and EPRT.
+    /// Those for PORT and EPRT.
     pub active: u64,
     /// Whether somebody wanted to change something.
     pub writes: bool,
@@ -114,7 +116,7 @@ impl Summary {
         match event.kind {
             EventKind::SessionOpened => self.count_session(context, event),
             EventKind::SessionLogin => self.count_login(context, event),
-            EventKind::PinholeOpened => self.count_opened(event),
+            EventKind::PinholeOpened => self.count_opened(context, event),
             EventKind::PinholeConnected => self.used += 1,
             EventKind::PinholeClosed => self.count_closed(event),
             EventKind::PinholeExpired | EventKind::PinholeRevoked => add(&mut self.unused, reason),
@@ -147,7 +149,11 @@ impl Summary {
         self.sessions += 1;
         self.began_before += u64::from(event.reason == Some(Reason::BeganBefore));
         self.gaps += u64::from(event.reason == Some(Reason::CaptureGap));
-        self.server(context, |server| server.sessions += 1);
+        let late = event.reason.is_some();
+        self.server(context, |server| {
+            server.sessions += 1;
+            server.used += u64::from(late);
+        });
     }
 
     /// Lets `note` write into what was asked of the server.
@@ -162,11 +168,9 @@ impl Summary {
     pub(super) fn count_command(&mut self, context: &SessionContext, command: &Command) {
         let verb = command.verb;
         *self.commands.entry(verb.name()).or_default() += 1;
-        self.server(Some(context), |server| match (verb, verb.access()) {
-            (Verb::Pasv | Verb::Epsv, _) => server.passive += 1,
-            (Verb::Port | Verb::Eprt, _) => server.active += 1,
-            (_, Access::Write) => server.writes = true,
-            (_, Access::Any) if server.unusual.len() < MOST_UNUSUAL => {
+        self.server(Some(context), |server| match verb.access() {
+            Access::Write => server.writes = true,
+            Access::Any if server.unusual.len() < MOST_UNUSUAL => {
                 server.unusual.insert(printable(command.name.as_bytes()));
             }
             _ => {}
@@ -178,14 +182,21 @@ impl Summary {
         let guest =
             |user: &String| user.eq_ignore_ascii_case("anonymous") || user.eq_ignore_ascii_case("ftp");
         let anonymous = event.user.as_ref().is_some_and(guest);
-        self.server(context, |server| server.named_users |= !anonymous);
+        self.server(context, |server| {
+            server.used += 1;
+            server.named_users |= !anonymous;
+        });
         if let Some(user) = event.user.as_ref().filter(|_| self.users.len() < MOST_LISTED) {
             self.users.insert(user.clone());
         }
     }
 
-    fn count_opened(&mut self, event: &Event) {
+    fn count_opened(&mut self, context: Option<&SessionContext>, event: &Event) {
         self.opened += 1;
+        self.server(context, |server| match event.mode {
+            Some(TransferMode::Active) => server.active += 1,
+            _ => server.passive += 1,
+        });
         add(&mut self.setups, event.command.clone());
         if let (Some(TransferMode::Passive), Some(to)) = (event.mode, event.to) {
             let (low, high) = self.server_ports.unwrap_or((to.port(), to.port()));

@@ -217,13 +217,19 @@ impl Session {
     /// The gateway stops: the session ends, with its transfers.
     pub fn handle_stop(&mut self, now: Timestamp) {
         self.end(now, Reason::Draining, Some(replies::DRAINING));
-        self.cut_all(Reason::Draining);
-        self.finish_if_over(now);
+        self.handle_forgotten(now, Reason::Draining);
     }
 
     /// Nobody will see what else is said. Transfers go on.
     pub fn handle_lost(&mut self, now: Timestamp, reason: Reason) {
         self.end(now, reason, None);
+    }
+
+    /// Nobody will see what becomes of it: the session ends, with its transfers.
+    pub fn handle_forgotten(&mut self, now: Timestamp, reason: Reason) {
+        self.end(now, reason, None);
+        self.cut_all(reason);
+        self.finish_if_over(now);
     }
 
     /// Something is due; see [`poll_timeout`](Self::poll_timeout).

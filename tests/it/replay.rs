@@ -230,6 +230,22 @@ fn tls_ends_what_can_be_told() {
 }
 
 #[test]
+fn a_connection_that_began_before_may_be_encrypted() {
+    let mut control = Control::between("198.51.100.10:40122", "10.0.0.5:21");
+    control.tape.packets.clear();
+    control.dialogue("S: \u{17}\u{3}\u{3} not a line\nC: \u{17}\u{3}\u{3} neither");
+    assert_eq!(control.played().story(), ["session.opened began-before", "session.closed encrypted"]);
+}
+
+#[test]
+fn a_client_may_ask_for_more_ports_than_there_are() {
+    let mut control = Control::logged_in();
+    control.dialogue(&"C: PASV\nS: 227 ok (10,0,0,5,160,2)\nC: RETR f\nS: 226 done\n".repeat(30));
+    let played = control.tape.play(Some(&RULES.replace("active: deny", "passive_ports: 50000-50009")));
+    assert_eq!(played.summary["denied"]["no-free-port"], 20);
+}
+
+#[test]
 fn a_connection_that_began_before_counts_as_logged_in() {
     let control = passive();
     let before = control.tape.packets.len();

@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::audit::Record;
 use crate::capture::Reader;
 use crate::config::Config;
+use crate::ftp::printable;
 use crate::replay::{Replay, Seen, Summary, suggest};
 
 use progress::Progress;
@@ -96,7 +97,7 @@ impl ReportArgs {
 }
 
 fn read(path: &Path, replay: &mut Replay, output: &mut Output) -> anyhow::Result<()> {
-    let name = || path.display().to_string();
+    let name = || printable(path.as_os_str().as_encoded_bytes());
     let mut reader = Reader::open(path).with_context(name)?;
     let mut progress = Progress::new(reader.size());
     while let Some(frame) = reader.next().with_context(name)? {
@@ -108,7 +109,7 @@ fn read(path: &Path, replay: &mut Replay, output: &mut Output) -> anyhow::Result
     }
     progress.clear();
     if reader.is_truncated() {
-        eprintln!("warning: {}: the capture ends inside a frame", path.display());
+        eprintln!("warning: {}: the capture ends inside a frame", name());
     }
     Ok(())
 }

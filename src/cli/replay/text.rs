@@ -53,7 +53,7 @@ pub(super) fn summary(summary: &Summary) -> String {
         row(
             "server",
             &format_args!(
-                "{addr}: {} sessions, {} passive, {} active",
+                "{addr}: sessions {}, passive {}, active {}",
                 server.sessions, server.passive, server.active
             ),
         );
