@@ -172,9 +172,9 @@ impl Dialogue {
         self.go_on(now, scene);
     }
 
-    /// There are too many others.
-    pub(super) fn handle_forgotten(&mut self, now: Timestamp, scene: &mut Scene) {
-        self.engine.handle_forgotten(now, Reason::CaptureGap);
+    /// Nothing more will be known of it, nor of its data connections.
+    pub(super) fn handle_forgotten(&mut self, now: Timestamp, reason: Reason, scene: &mut Scene) {
+        self.engine.handle_forgotten(now, reason);
         self.go_on(now, scene);
     }
 

@@ -119,8 +119,7 @@ impl Stage {
         if self.dialogues.len() >= self.most
             && let Some((&oldest, _)) = self.dialogues.first_key_value()
         {
-            self.with(oldest, |dialogue, now, scene| dialogue.handle_forgotten(now, scene));
-            self.settle();
+            self.forget(oldest, Reason::CaptureGap);
         }
     }
 
@@ -149,9 +148,12 @@ impl Stage {
     pub(super) fn finish(&mut self) {
         self.settle();
         let sessions: Vec<_> = self.dialogues.keys().copied().collect();
-        for session in sessions {
-            self.with(session, |dialogue, now, scene| dialogue.handle_lost(now, Reason::CaptureEnded, scene));
-        }
+        sessions.into_iter().for_each(|session| self.forget(session, Reason::CaptureEnded));
+    }
+
+    /// Nothing more will be known of a session.
+    fn forget(&mut self, session: SessionId, reason: Reason) {
+        self.with(session, |dialogue, now, scene| dialogue.handle_forgotten(now, reason, scene));
         self.settle();
     }
 

@@ -238,6 +238,21 @@ fn a_connection_that_began_before_may_be_encrypted() {
 }
 
 #[test]
+fn the_end_of_the_capture_ends_what_waits() {
+    let mut control = Control::logged_in();
+    control.dialogue("C: PASV\nS: 227 ok (10,0,0,5,160,2)\nC: RETR f");
+    control.close();
+    let expected = [
+        "session.opened",
+        "session.login",
+        "pinhole.opened",
+        "pinhole.revoked capture-ended",
+        "session.closed server-closed",
+    ];
+    assert_eq!(control.tape.play(None).story(), expected);
+}
+
+#[test]
 fn a_client_may_ask_for_more_ports_than_there_are() {
     let mut control = Control::logged_in();
     control.dialogue(&"C: PASV\nS: 227 ok (10,0,0,5,160,2)\nC: RETR f\nS: 226 done\n".repeat(30));
