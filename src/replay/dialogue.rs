@@ -61,8 +61,16 @@ pub(super) struct Dialogue {
 struct Asked {
     verb: Verb,
     fate: Fate,
+    /// An ABOR that the final reply of its transfer may have answered, too.
+    settled: bool,
     /// As the client sent it, until it is known what the gateway makes of it.
     line: Vec<u8>,
+}
+
+impl Asked {
+    fn new(verb: Verb, line: Vec<u8>) -> Self {
+        Self { verb, fate: Fate::Held, settled: false, line }
+    }
 }
 
 /// What the engine did with a command.
@@ -74,6 +82,8 @@ enum Fate {
     Forwarded,
     /// It would have answered it.
     Answered,
+    /// It would have answered it, and sent the server a NOOP in its place.
+    Replaced,
 }
 
 impl Dialogue {
@@ -92,7 +102,7 @@ impl Dialogue {
             Some(reason) => Session::midway(policy, legs, now, reason),
         };
         // The greeting is the reply to the connection itself.
-        let connection = Asked { verb: Verb::Unknown, fate: Fate::Forwarded, line: Vec::new() };
+        let connection = Asked { fate: Fate::Forwarded, ..Asked::new(Verb::Unknown, Vec::new()) };
         Self {
             engine,
             context,
@@ -226,7 +236,7 @@ impl Dialogue {
         if self.asked.len() >= MOST_WAITING {
             self.asked.pop_front();
         }
-        self.asked.push_back(Asked { verb, fate: Fate::Held, line });
+        self.asked.push_back(Asked::new(verb, line));
         self.perform(now, scene);
         true
     }
@@ -238,15 +248,18 @@ impl Dialogue {
         let Some(reply) = self.replied.pop_front() else { return false };
         let code = code_of(&reply);
         let last = !matches!(code, Some([b'1', ..]));
-        let asked = if last { self.asked.pop_front() } else { None };
+        let asked = if last { self.take_asked(code) } else { None };
         let asked = asked.as_ref().or_else(|| self.asked.front());
         self.relaying = !matches!(asked, Some(Asked { fate: Fate::Answered, .. }));
         match asked {
-            Some(Asked { fate: Fate::Answered, verb, .. }) => {
-                if *verb == Verb::Auth && code == Some(*b"234") {
-                    self.go_dark(now, scene);
-                }
+            Some(Asked { fate: Fate::Answered | Fate::Replaced, verb: Verb::Auth, .. })
+                if code == Some(*b"234") =>
+            {
+                self.go_dark(now, scene);
             }
+            Some(Asked { fate: Fate::Answered, .. }) => {}
+            Some(Asked { fate: Fate::Replaced, .. }) if !last => {}
+            Some(Asked { fate: Fate::Replaced, .. }) => self.engine.handle_server(now, b"200 OK\r\n"),
             Some(Asked { verb: Verb::Epsv, .. }) => {
                 let reply = self.as_asked(&reply).unwrap_or(reply);
                 self.engine.handle_server(now, &reply);
@@ -255,6 +268,19 @@ impl Dialogue {
         }
         self.perform(now, scene);
         true
+    }
+
+    /// The command that a final reply belongs to: the first one, but for an ABOR that has had its only reply.
+    fn take_asked(&mut self, code: Option<[u8; 3]>) -> Option<Asked> {
+        let of_abort = matches!(code, Some([b'2', b'2', b'5' | b'6']));
+        if !of_abort && self.asked.front().is_some_and(|asked| asked.settled) {
+            self.asked.pop_front();
+        }
+        let asked = self.asked.pop_front()?;
+        if of_abort && asked.verb.transfer().is_some() {
+            self.asked.front_mut().into_iter().for_each(|next| next.settled = next.verb == Verb::Abor);
+        }
+        Some(asked)
     }
 
     /// The reply to PASV that says what this one to EPSV says: the gateway asks IPv4 servers so.
@@ -300,7 +326,7 @@ impl Dialogue {
                     scene.sent(&self.legs, Speaker::Server, &bytes);
                 }
                 Output::ToServer(bytes) | Output::SynchToServer(bytes) => {
-                    self.decide(Fate::Forwarded);
+                    self.decide(Fate::Forwarded, Some(&bytes));
                     scene.sent(&self.legs, Speaker::Client, &bytes);
                 }
                 Output::Open(expectation) => {
@@ -317,7 +343,7 @@ impl Dialogue {
         self.relaying = false;
         if self.engine.wants_client() {
             self.write_answered(scene);
-            self.decide(Fate::Answered);
+            self.decide(Fate::Answered, None);
         }
     }
 
@@ -328,11 +354,13 @@ impl Dialogue {
         }
     }
 
-    fn decide(&mut self, fate: Fate) {
+    /// The newest command has its fate, by what was `sent` for it.
+    fn decide(&mut self, fate: Fate, sent: Option<&[u8]>) {
         if let Some(asked) = self.asked.back_mut()
             && asked.fate == Fate::Held
         {
-            asked.fate = fate;
+            let replaced = sent == Some(b"NOOP\r\n") && asked.verb != Verb::Noop;
+            asked.fate = if replaced { Fate::Replaced } else { fate };
             asked.line = Vec::new();
         }
     }

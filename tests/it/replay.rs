@@ -128,6 +128,21 @@ fn commands_that_come_before_the_greeting_get_their_own_replies() {
 }
 
 #[test]
+fn an_abort_may_have_one_reply_or_two() {
+    for replies in ["S: 426 cut\nS: 226 ok", "S: 226 done\nS: 226 ok", "S: 225 ok"] {
+        let mut control = Control::logged_in();
+        control.dialogue("C: PASV\nS: 227 ok (10,0,0,5,160,3)\nC: RETR f\nS: 150 here\nC: ABOR");
+        control.dialogue(replies);
+        control.dialogue("C: XEVIL\nS: 500 no\nC: EPSV\nS: 229 ok (|||40962|)\nC: RETR f\nS: 150 here");
+        control.passive(40_962, Speaker::Server, 10);
+        control.server("226 done");
+        let story = control.played().story();
+        assert!(!story.iter().any(|event| event.starts_with("violation")), "{replies}: {story:?}");
+        assert!(story.contains(&"pinhole.closed".to_owned()), "{replies}: {story:?}");
+    }
+}
+
+#[test]
 fn commands_may_be_pipelined() {
     let mut control = Control::greeted();
     control.dialogue(
