@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::detect::{Candidate, Verdict, other};
+use super::detect::{Candidate, Verdict};
 use super::dialogue::Dialogue;
 use super::pinholes::{Match, Pinhole};
 use super::rules::{Case, legs};
@@ -227,7 +227,7 @@ fn end_control(dialogue: &mut Dialogue, now: Timestamp, end: End, scene: &mut Sc
         End::Finished => {}
         End::Reset { direction } => {
             dialogue.handle_end(now, direction, scene);
-            dialogue.handle_end(now, other(direction), scene);
+            dialogue.handle_end(now, direction.opposite(), scene);
         }
         End::Replaced | End::Evicted => dialogue.handle_lost(now, Reason::CaptureGap, scene),
         End::CaptureEnded => dialogue.handle_lost(now, Reason::CaptureEnded, scene),

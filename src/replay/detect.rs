@@ -83,7 +83,7 @@ impl Candidate {
         };
         match [Direction::Original, Direction::Reply]
             .into_iter()
-            .find(|side| commands(*side) && replies(other(*side)))
+            .find(|side| commands(*side) && replies(side.opposite()))
         {
             Some(client) => Verdict::Control(client),
             None if !self.said.iter().all(sensible) => Verdict::Other,
@@ -121,12 +121,4 @@ fn is_reply(line: &[u8]) -> bool {
 
 fn is_text(line: &[u8]) -> bool {
     line.iter().all(|byte| !byte.is_ascii_control() || byte.is_ascii_whitespace())
-}
-
-/// The other end.
-pub(super) fn other(side: Direction) -> Direction {
-    match side {
-        Direction::Original => Direction::Reply,
-        Direction::Reply => Direction::Original,
-    }
 }

@@ -11,6 +11,7 @@
 mod client;
 mod data;
 mod event;
+mod login;
 mod opening;
 mod output;
 mod queue;
@@ -34,6 +35,7 @@ pub use event::{Event, EventKind};
 pub use output::{Output, Tolerance};
 
 use data::{Pinhole, Setup};
+use login::Login;
 use opening::Opening;
 use queue::{Pending, Queue};
 use waiting::Waiting;
@@ -92,32 +94,6 @@ enum Phase {
     Ended(Reason),
     /// The last data connection is gone too.
     Over,
-}
-
-/// Who the client is to the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Login {
-    Nobody,
-    /// The server took the USER and wants a password.
-    Named(String),
-    /// The server wants an account (332).
-    NeedsAccount(String),
-    In(String),
-    /// Who it is was said before anyone listened.
-    Unseen,
-}
-
-impl Login {
-    fn user(&self) -> Option<&str> {
-        match self {
-            Login::Nobody | Login::Unseen => None,
-            Login::Named(user) | Login::NeedsAccount(user) | Login::In(user) => Some(user),
-        }
-    }
-
-    fn is_in(&self) -> bool {
-        matches!(self, Login::In(_) | Login::Unseen)
-    }
 }
 
 impl Session {

@@ -18,6 +18,16 @@ pub enum Direction {
     Reply,
 }
 
+impl Direction {
+    /// The other way.
+    pub fn opposite(self) -> Self {
+        match self {
+            Self::Original => Self::Reply,
+            Self::Reply => Self::Original,
+        }
+    }
+}
+
 /// The ends of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connection {

@@ -197,15 +197,6 @@ impl Room {
     }
 }
 
-impl Direction {
-    fn opposite(self) -> Self {
-        match self {
-            Self::Original => Self::Reply,
-            Self::Reply => Self::Original,
-        }
-    }
-}
-
 fn pass_on(id: FlowId, direction: Direction, piece: Piece<'_>, sink: &mut dyn Sink) -> Interest {
     match piece {
         Piece::Bytes(bytes) => return sink.bytes(id, direction, bytes),

@@ -13,12 +13,7 @@ pub(super) fn line(record: &Record) -> Option<String> {
     let mark = match event.kind {
         EventKind::PinholeClosed => "ok",
         EventKind::PinholeExpired | EventKind::PinholeRevoked => "unused",
-        EventKind::PinholeDenied | EventKind::CommandDenied | EventKind::Violation => "DENIED",
-        EventKind::SessionClosed
-            if record.context.as_ref().is_some_and(|context| context.server.is_none()) =>
-        {
-            "DENIED"
-        }
+        _ if record.is_refusal() => "DENIED",
         _ => return None,
     };
     let context = record.context.as_ref();
