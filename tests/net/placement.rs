@@ -3,43 +3,12 @@
 use std::fmt;
 use std::path::Path;
 
+pub use ftp_pinhole::config::{Integration, Intercept, Role, Source};
+pub use ftp_pinhole::policy::DataPath;
+
 use crate::host::Host;
 use crate::lab::{FTP, Lab, Who};
 use crate::route::Family;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The server is inside.
-    Reverse,
-    /// The client is inside.
-    Forward,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Intercept {
-    Listen,
-    Redirect,
-    Tproxy,
-}
-
-/// Whose address the server sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    Gateway,
-    Client,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DataPath {
-    Relay,
-    Nftables,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Integration {
-    Standalone,
-    Cooperative,
-}
 
 /// One way to deploy the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
