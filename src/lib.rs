@@ -26,3 +26,4 @@ pub mod session;
 pub mod stream;
 pub mod telemetry;
 pub mod time;
+pub mod tls;

@@ -66,6 +66,8 @@ reasons! {
 
     /// The server dialled before it had agreed to PORT or EPRT.
     RelayedEarly = "relayed-early",
+    /// The gateway encrypts or decrypts the bytes itself.
+    RelayedTls = "relayed-tls",
 
     // Pinholes that ended.
     /// A pending pinhole gave way to the client's next set-up command.
@@ -90,6 +92,18 @@ reasons! {
     WrongDirection = "wrong-direction",
     /// One end reset the data connection.
     DataReset = "data-reset",
+    /// The client's TLS handshake on the data connection failed, or did not come.
+    DataTls = "data-tls",
+    /// The client's data connection did not resume the TLS session of its control connection
+    /// (`data_tls: resume-required`).
+    DataNotResumed = "data-not-resumed",
+    /// The client's data connection did not show the certificate of its control connection
+    /// (`data_tls: same-certificate`).
+    DataCertificate = "data-certificate",
+    /// The TLS handshake with the server on the data connection failed.
+    UpstreamDataTls = "upstream-data-tls",
+    /// The sender closed the data connection without TLS's close_notify: bytes may be missing.
+    DataTruncated = "data-truncated",
     /// The end of the data connection was not seen, so that nobody knows how many bytes it carried.
     CountLost = "count-lost",
 
@@ -100,8 +114,12 @@ reasons! {
     UnknownCommand = "unknown-command",
     /// The gateway does not do what the command asks for (LPRT, LPSV, options of EPSV).
     NotSupported = "not-supported",
-    /// The service has `tls: {mode: deny}`.
+    /// TLS, or what was asked for under it, is not to be had: `tls: {mode: deny}`, or the server has none.
     TlsDenied = "tls-denied",
+    /// A login or a transfer without the protection that `tls.min_protection` asks for.
+    TlsRequired = "tls-required",
+    /// AUTH, PBSZ or PROT out of their order (RFC 4217 section 4).
+    TlsOrder = "tls-order",
 
     // Violations.
     /// A line, or a multi-line reply, is longer than the limit.
@@ -118,6 +136,8 @@ reasons! {
     BadCommand = "bad-command",
     /// The peer speaks HTTP, TLS or something else that is not FTP.
     NotFtp = "not-ftp",
+    /// Plain text came behind AUTH, where TLS has to begin (CVE-2011-0411).
+    PlaintextAfterAuth = "plaintext-after-auth",
     /// The server sent a line that is not a reply.
     BadReply = "bad-reply",
     /// A line inside a multi-line reply looks like another reply (VU#288905).
@@ -154,6 +174,10 @@ reasons! {
     UpstreamUnreachable = "upstream-unreachable",
     /// The server did not greet in time.
     UpstreamSilent = "upstream-silent",
+    /// The client's TLS handshake failed.
+    ClientTls = "client-tls",
+    /// The server has no TLS, or its handshake or its certificate is not acceptable.
+    UpstreamTls = "upstream-tls",
     /// The client's address is not in `clients`.
     ClientNotAllowed = "client-not-allowed",
     /// The client dialled the gateway itself where the gateway only takes intercepted connections.

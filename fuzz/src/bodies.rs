@@ -214,6 +214,7 @@ pub fn session(data: &[u8]) {
             bare_lf: first & 4 == 4,
             reused_port: first & 8 == 8,
             unpadded_multiline: first & 16 == 16,
+            ..Tolerances::default()
         },
         ..Policy::default()
     };

@@ -7,6 +7,7 @@ use anyhow::Context;
 use super::{CheckArgs, flows, notes};
 use crate::config::Config;
 use crate::firewall::nftables::ruleset;
+use crate::tls::Terminal;
 
 /// Checks the rules file and prints what was asked for, or that all is well and what may not be expected.
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<()> {
@@ -22,6 +23,9 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<()> {
         parts.push(flows::tables(&config));
     }
     if parts.is_empty() {
+        for service in &config.services {
+            Terminal::of(service)?;
+        }
         let ok = format!("{}: ok: {}\n", args.rules.display(), summary(&config));
         parts.push(ok + &notes::notes(&config).concat());
     }

@@ -14,6 +14,7 @@ mod print;
 mod reader;
 mod service;
 mod syntax;
+mod tls;
 mod value;
 mod words;
 

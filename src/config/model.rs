@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use rustls::pki_types::ServerName;
 
 use crate::policy::{DataPath, Policy};
 
@@ -197,6 +198,103 @@ pub enum Source {
     Client,
 }
 
+/// A file that the rules file names.
+#[derive(Debug, Clone, Eq)]
+pub struct NamedFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Where it is named: the rules file, the line and the column, and the key.
+    pub place: String,
+}
+
+/// The same file is the same, wherever it is named.
+impl PartialEq for NamedFile {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+/// What `tls: {mode: terminate}` needs besides the [`Policy`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tls {
+    /// Certificates for clients, at least one.
+    pub certificates: Vec<CertificateFiles>,
+    /// Where clients begin with TLS (implicit FTPS).
+    pub implicit_listen: Vec<SocketAddr>,
+    /// The oldest version for clients.
+    pub min_version: TlsVersion,
+    /// Whether clients have to show a certificate.
+    pub client_certificates: ClientCertificates,
+    /// Who signs clients' certificates; there where they are looked at.
+    pub client_ca: Option<NamedFile>,
+    /// TLS towards the server, where there is any.
+    pub upstream: Option<UpstreamSettings>,
+}
+
+/// A certificate chain and its key, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate, then those that sign it.
+    pub chain: NamedFile,
+    /// The private key.
+    pub key: NamedFile,
+    /// The names that clients may call the server by; empty: those that stand in the certificate.
+    pub names: Vec<String>,
+}
+
+/// TLS towards the server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UpstreamSettings {
+    /// Whom to take for the server.
+    pub trust: Trust,
+    /// Its name, for SNI and for its certificate; `None`: its address.
+    pub name: Option<ServerName<'static>>,
+    /// What the gateway shows to it.
+    pub certificate: Option<CertificateFiles>,
+    /// The newest version.
+    pub max_version: TlsVersion,
+}
+
+/// Whom to take for the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// Whose certificate one of these signed, for its name.
+    Authorities(NamedFile),
+    /// Whose certificate is one of these.
+    Pins(Vec<Pin>),
+    /// `insecure-none`: anyone.
+    Anyone,
+}
+
+/// One certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pin {
+    /// The first of a PEM file.
+    File(NamedFile),
+    /// By the SHA-256 of its DER form.
+    Fingerprint([u8; 32]),
+}
+
+/// Versions of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    V1_2,
+    /// RFC 8446.
+    V1_3,
+}
+
+/// Whether clients have to show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// They are not asked.
+    None,
+    /// They are asked; one that is shown has to be good.
+    Request,
+    /// They have to.
+    Require,
+}
+
 /// One service: clients on one side, a server on the other, and what may pass.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Service {
@@ -220,11 +318,24 @@ pub struct Service {
     /// [`Role::Forward`]: the gateway's addresses towards servers, at most one of each family; by route where
     /// there is none.
     pub outside_address: Vec<IpAddr>,
+    /// Its TLS, where the gateway ends the clients'.
+    pub tls: Option<Tls>,
     /// What the engine goes by.
     pub policy: Arc<Policy>,
 }
 
 impl Service {
+    /// Every address where clients connect.
+    pub fn listens(&self) -> impl Iterator<Item = SocketAddr> {
+        let implicit = self.tls.iter().flat_map(|tls| &tls.implicit_listen);
+        self.listen.iter().chain(implicit).copied()
+    }
+
+    /// Whether clients that connect to `listen` begin with TLS.
+    pub fn is_implicit(&self, listen: SocketAddr) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.implicit_listen.contains(&listen))
+    }
+
     /// Whether it needs the gateway's nftables table.
     pub fn needs_table(&self) -> bool {
         self.policy.transparent || self.policy.data_path == DataPath::Nftables

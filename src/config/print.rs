@@ -5,13 +5,17 @@
 
 use std::fmt::{Display, Write};
 
-use super::model::{AuditSink, Config, Gateway, Nftables, Role, Service};
+use super::model::{
+    AuditSink, CertificateFiles, Config, Gateway, NamedFile, Nftables, Pin, Role, Service, Trust,
+    UpstreamSettings,
+};
 use super::value::duration_text;
 use super::words::{
-    ACTIVE, ACTIVE_SOURCE_PORT, DATA_DIRECTION, DATA_PATH, INTEGRATION, INTERCEPT, LOG_FORMAT, LOG_LEVEL,
-    ON_STOP, PRESET, ROLE, SERVER_ADDRESS, SOURCE, TOLERATE, YES_NO, word_for,
+    ACTIVE, ACTIVE_SOURCE_PORT, CLIENT_CERTIFICATES, DATA, DATA_DIRECTION, DATA_PATH, DATA_TLS, INTEGRATION,
+    INTERCEPT, LOG_FORMAT, LOG_LEVEL, MIN_PROTECTION, ON_STOP, PRESET, ROLE, SERVER_ADDRESS, SOURCE,
+    TLS_VERSION, TOLERATE, UPSTREAM_TLS, UPSTREAM_VERIFY, YES_NO, word_for,
 };
-use crate::policy::{Limits, Policy, Timeouts, Tolerances};
+use crate::policy::{Limits, Policy, Timeouts, Tls, Tolerances};
 
 /// The whole of `config`.
 pub(super) fn yaml(config: &Config) -> String {
@@ -58,9 +62,71 @@ fn service(out: &mut Yaml, service: &Service) {
     out.key("active_ports", one_or_list(policy.active_ports.ranges()));
     out.key("server_ports", one_or_list(policy.server_ports.ranges()));
     switches(out, policy);
-    out.section("tls", |out| out.key("mode", "deny"));
+    out.section("tls", |out| tls(out, service));
     out.section("limits", |out| limits(out, &policy.limits));
     out.section("timeouts", |out| timeouts(out, &policy.timeouts));
+}
+
+fn tls(out: &mut Yaml, service: &Service) {
+    let (Tls::Terminate(policy), Some(settings)) = (service.policy.tls, &service.tls) else {
+        return out.key("mode", "deny");
+    };
+    out.key("mode", "terminate");
+    out.key("certificates", format_args!("[{}]", joined(settings.certificates.iter().map(certificate))));
+    if !settings.implicit_listen.is_empty() {
+        out.key("implicit_listen", list(&settings.implicit_listen));
+    }
+    out.key("min_version", quoted(word_for(TLS_VERSION, settings.min_version)));
+    out.key("min_protection", word_for(MIN_PROTECTION, policy.min_protection));
+    out.key("client_certificates", word_for(CLIENT_CERTIFICATES, settings.client_certificates));
+    if let Some(file) = &settings.client_ca {
+        out.key("client_ca", path(file));
+    }
+    out.key("data_tls", word_for(DATA_TLS, policy.data));
+    out.key("upstream_tls", word_for(UPSTREAM_TLS, policy.upstream));
+    if let Some(upstream) = &settings.upstream {
+        upstream_tls(out, upstream);
+    }
+    out.key("data", word_for(DATA, policy.passthrough));
+}
+
+fn upstream_tls(out: &mut Yaml, upstream: &UpstreamSettings) {
+    match &upstream.trust {
+        Trust::Authorities(file) => out.key("upstream_ca", path(file)),
+        Trust::Pins(pins) => out.key("upstream_pin", format_args!("[{}]", joined(pins.iter().map(pin)))),
+        Trust::Anyone => out.key("upstream_verify", word_for(UPSTREAM_VERIFY, ())),
+    }
+    match &upstream.name {
+        Some(name) => out.key("upstream_name", scalar(&name.to_str())),
+        None => out.comment("upstream_name: the server's address"),
+    }
+    if let Some(own) = &upstream.certificate {
+        out.key("upstream_certificate", path(&own.chain));
+        out.key("upstream_key", path(&own.key));
+    }
+    out.key("upstream_max_version", quoted(word_for(TLS_VERSION, upstream.max_version)));
+}
+
+fn certificate(files: &CertificateFiles) -> String {
+    let names = match files.names.as_slice() {
+        [] => String::new(),
+        names => format!(", names: {}", list(names)),
+    };
+    format!("{{chain: {}, key: {}{names}}}", path(&files.chain), path(&files.key))
+}
+
+fn pin(pin: &Pin) -> String {
+    match pin {
+        Pin::File(file) => path(file),
+        Pin::Fingerprint(bytes) => {
+            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            quoted(&format!("sha256:{digits}"))
+        }
+    }
+}
+
+fn path(file: &NamedFile) -> String {
+    scalar(&file.path.to_string_lossy())
 }
 
 /// Who talks to whom, as far as the role has a say.
@@ -149,6 +215,15 @@ impl Yaml {
     }
 }
 
+/// In quotes, so that YAML does not take it for a number.
+fn quoted(text: &str) -> String {
+    format!("\"{text}\"")
+}
+
+fn joined(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join(", ")
+}
+
 fn one_or_list<T: Display>(values: &[T]) -> String {
     match values {
         [one] => scalar(&one.to_string()),
@@ -157,8 +232,7 @@ fn one_or_list<T: Display>(values: &[T]) -> String {
 }
 
 fn list<T: Display>(values: &[T]) -> String {
-    let items: Vec<_> = values.iter().map(|value| scalar(&value.to_string())).collect();
-    format!("[{}]", items.join(", "))
+    format!("[{}]", joined(values.iter().map(|value| scalar(&value.to_string()))))
 }
 
 /// `text` as it is where YAML reads it as it is, otherwise in quotes.

@@ -4,6 +4,7 @@
 //! goes on after an error, with the default in its place: the [`Report`] decides at the end.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::sync::Arc;
 
 use marked_yaml::Node;
@@ -79,6 +80,13 @@ impl<'a> Place<'a> {
     fn below(&self, key: &str, at: Position) -> Self {
         let dot = if self.path.is_empty() { "" } else { "." };
         Self { report: self.report, path: format!("{}{dot}{key}", self.path), at }
+    }
+}
+
+/// The file, the position and the key, as in an error.
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.report.file, self.at, self.path)
     }
 }
 

@@ -8,10 +8,10 @@ use super::conflicts::{self, Addresses};
 use super::model::{Intercept, Service, Source};
 use super::placement::{self, Placement};
 use super::reader::{Located, Section, Value, values};
-use super::value;
 use super::words::{
     ACTIVE, ACTIVE_SOURCE_PORT, DATA_DIRECTION, DATA_PATH, PRESET, SERVER_ADDRESS, TOLERATE, YES_NO,
 };
+use super::{tls, value};
 use crate::addr::{PortRange, PortSet};
 use crate::policy::{Limits, Policy, Timeouts, Tolerances};
 
@@ -40,15 +40,16 @@ fn read<'a>(name: &str, value: Value<'a>) -> Option<(Service, Addresses<'a>)> {
     let mut section = value.section()?;
     let placement = placement::read(&mut section);
     let listen = section.require_list("listen", &value::listen_address());
-    let addresses = Addresses { listen, upstream: placement::upstream(&mut section, placement.role) };
+    let mut addresses = Addresses { listen, upstream: placement::upstream(&mut section, placement.role) };
     placement::refuse_families(&placement, &addresses.listen, &addresses.upstream);
     placement::refuse_loopback(&placement, &addresses.upstream);
     placement::refuse_own_port(&placement, &addresses.listen);
     let clients = section.list("clients", &value::network());
     let (servers, outside_address) = placement::outside(&mut section, &placement);
-    let Placement { role, intercept, source } = placement;
-    tls(&mut section);
+    let tls = tls::read(&mut section, &placement);
     let mut policy = policy(&mut section);
+    policy.tls = tls.policy;
+    let Placement { role, intercept, source } = placement;
     policy.transparent = intercept != Intercept::Listen || source == Source::Client;
     section.finish();
     let service = Service {
@@ -61,18 +62,11 @@ fn read<'a>(name: &str, value: Value<'a>) -> Option<(Service, Addresses<'a>)> {
         clients: clients.map_or_else(everyone, |clients| values(&clients)),
         servers: servers.map_or_else(everyone, |servers| values(&servers)),
         outside_address,
+        tls: tls.settings,
         policy: Arc::new(policy),
     };
+    addresses.listen.extend(tls.implicit);
     Some((service, addresses))
-}
-
-/// What this version knows one way to do: that way may be written, the others are refused by name.
-fn tls(section: &mut Section) {
-    let Some(mut tls) = section.section("tls") else { return };
-    // The other keys belong to the modes that are refused: naming them too would only distract.
-    if tls.require("mode", value::only("deny", &["terminate", "blind"])).is_some() {
-        tls.finish();
-    }
 }
 
 fn policy(section: &mut Section) -> Policy {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use rustls::pki_types::{DnsName, ServerName};
 
 use super::model::Mark;
 use super::words::Words;
@@ -209,6 +210,41 @@ pub(super) fn file_path() -> Kind<PathBuf> {
         let valid = !text.is_empty() && !text.chars().any(char::is_control);
         if valid { Ok(PathBuf::from(text)) } else { Err("is not a path") }
     })
+}
+
+/// A host's name in a certificate; `*.` stands for its first label.
+pub(super) fn host_name() -> Kind<String> {
+    Kind::new("a host's name like ftp.example.com or *.example.com, or a list of them", |text| {
+        let name = text.strip_prefix("*.").unwrap_or(text);
+        DnsName::try_from(name).map(|_| text.to_owned()).map_err(|_| "is not a host's name")
+    })
+}
+
+/// The name or the address that stands in a server's certificate.
+pub(super) fn server_name() -> Kind<Option<ServerName<'static>>> {
+    Kind::new("the name or the address in the server's certificate", |text| {
+        ServerName::try_from(text.to_owned()).map(Some).map_err(|_| "is not a host's name")
+    })
+}
+
+/// A certificate's fingerprint, or the file that holds the certificate.
+pub(super) fn pin() -> Kind<Result<[u8; 32], PathBuf>> {
+    Kind::new("a PEM file, sha256: and 64 hexadecimal digits, or a list of them", |text| {
+        let Some(digits) = text.strip_prefix("sha256:") else {
+            return file_path().read(text).map(Err);
+        };
+        let digits: String = digits.chars().filter(|c| *c != ':').collect();
+        fingerprint(&digits).map(Ok).ok_or("is not a fingerprint")
+    })
+}
+
+fn fingerprint(digits: &str) -> Option<[u8; 32]> {
+    let plain = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut bytes = [0; 32];
+    for (index, byte) in bytes.iter_mut().enumerate().filter(|_| plain) {
+        *byte = u8::from_str_radix(digits.get(2 * index..2 * index + 2)?, 16).ok()?;
+    }
+    plain.then_some(bytes)
 }
 
 /// The name of a service.

@@ -1,7 +1,9 @@
 //! The words of a rules file that stand for a value. Reading and printing go by the same tables.
 
-use super::model::{Integration, Intercept, LogFormat, LogLevel, OnStop, Role, Source};
-use crate::policy::{DataPath, Preset, ServerAddress, Tolerances};
+use super::model::{
+    ClientCertificates, Integration, Intercept, LogFormat, LogLevel, OnStop, Role, Source, TlsVersion,
+};
+use crate::policy::{DataPath, DataTls, MinProtection, Preset, ServerAddress, Tolerances, UpstreamTls};
 
 /// Words and what they mean, in the order in which an error lists them.
 pub(super) type Words<T> = &'static [(&'static str, T)];
@@ -52,9 +54,59 @@ pub(super) const SERVER_ADDRESS: Words<ServerAddress> =
 pub(super) const PRESET: Words<Preset> =
     &[("anonymous-ro", Preset::AnonymousRo), ("ro", Preset::Ro), ("rw", Preset::Rw), ("any", Preset::Any)];
 
+/// `tls.mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TlsMode {
+    Deny,
+    Terminate,
+}
+
+/// `tls.mode`.
+pub(super) const TLS_MODE: Words<TlsMode> = &[("deny", TlsMode::Deny), ("terminate", TlsMode::Terminate)];
+
+/// `tls.min_version` and `tls.upstream_max_version`.
+pub(super) const TLS_VERSION: Words<TlsVersion> = &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
+
+/// `tls.min_protection`.
+pub(super) const MIN_PROTECTION: Words<MinProtection> = &[
+    ("private", MinProtection::Private),
+    ("control", MinProtection::Control),
+    ("clear", MinProtection::Clear),
+];
+
+/// `tls.client_certificates`.
+pub(super) const CLIENT_CERTIFICATES: Words<ClientCertificates> = &[
+    ("none", ClientCertificates::None),
+    ("request", ClientCertificates::Request),
+    ("require", ClientCertificates::Require),
+];
+
+/// `tls.data_tls`.
+pub(super) const DATA_TLS: Words<DataTls> = &[
+    ("resume-required", DataTls::ResumeRequired),
+    ("same-certificate", DataTls::SameCertificate),
+    ("any", DataTls::Any),
+];
+
+/// `tls.upstream_tls`.
+pub(super) const UPSTREAM_TLS: Words<UpstreamTls> = &[
+    ("none", UpstreamTls::None),
+    ("explicit", UpstreamTls::Explicit),
+    ("implicit", UpstreamTls::Implicit),
+    ("as-client", UpstreamTls::AsClient),
+];
+
+/// `tls.upstream_verify`.
+pub(super) const UPSTREAM_VERIFY: Words<()> = &[("insecure-none", ())];
+
+/// `tls.data`: whether it passes the gateway's own TLS by.
+pub(super) const DATA: Words<bool> = &[("relay", false), ("passthrough", true)];
+
 /// `tolerate`: each word turns its leniency on.
 pub(super) const TOLERATE: Words<Tolerance> = &[
+    ("auth-ssl", Tolerance::AuthSsl),
     ("bare-lf", Tolerance::BareLf),
+    ("missing-close-notify", Tolerance::MissingCloseNotify),
     ("reused-port", Tolerance::ReusedPort),
     ("unpadded-multiline", Tolerance::UnpaddedMultiline),
 ];
@@ -75,7 +127,9 @@ pub(super) const LOG_FORMAT: Words<LogFormat> =
 /// One leniency of [`Tolerances`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tolerance {
+    AuthSsl,
     BareLf,
+    MissingCloseNotify,
     ReusedPort,
     UnpaddedMultiline,
 }
@@ -84,7 +138,9 @@ impl Tolerance {
     /// Its switch.
     pub(super) fn switch(self, tolerances: &mut Tolerances) -> &mut bool {
         match self {
+            Tolerance::AuthSsl => &mut tolerances.auth_ssl,
             Tolerance::BareLf => &mut tolerances.bare_lf,
+            Tolerance::MissingCloseNotify => &mut tolerances.missing_close_notify,
             Tolerance::ReusedPort => &mut tolerances.reused_port,
             Tolerance::UnpaddedMultiline => &mut tolerances.unpadded_multiline,
         }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::ids::PinholeId;
 use crate::pinhole::{DataEvent, Expectation, OpenError, Opened, Order};
 use crate::policy::Policy;
+use crate::tls::Keys;
 
 pub use nftables::{Nftables, NftablesError};
 pub use recorder::Recorder;
@@ -50,4 +51,9 @@ pub trait PinholeBackend: Send + Sync {
 pub trait DataObserver: Send + Sync {
     /// Takes the event; never blocks. It may come before [`PinholeBackend::open`] has returned.
     fn notify(&self, pinhole: PinholeId, event: DataEvent);
+
+    /// The session's TLS, where its service has any.
+    fn keys(&self) -> Option<&Keys> {
+        None
+    }
 }

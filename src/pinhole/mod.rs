@@ -22,12 +22,14 @@ pub struct Expectation {
     permit: Permit,
     /// The gateway port to use; `None`: the backend picks one at random from the service's range.
     pub port: Option<u16>,
+    /// Whether the gateway has to see the bytes, since it encrypts or decrypts them.
+    pub terminated: bool,
 }
 
 impl Expectation {
     /// The expectation that `permit` allows.
     pub fn new(permit: Permit, port: Option<u16>) -> Self {
-        Self { permit, port }
+        Self { permit, port, terminated: false }
     }
 
     /// What policy permitted.
@@ -63,11 +65,29 @@ pub enum Direction {
     Both,
 }
 
+/// Which legs of a data connection are under the gateway's TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Protected {
+    /// The client's, where the gateway is the TLS server (RFC 4217 section 7).
+    pub client: bool,
+    /// The server's, where the gateway is the TLS client.
+    pub server: bool,
+}
+
+impl Protected {
+    /// Whether any is.
+    pub fn any(self) -> bool {
+        self.client || self.server
+    }
+}
+
 /// What the engine tells the backend about a pinhole that it opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// The server accepted PORT or EPRT: the reserved pinhole may carry a connection now.
     Activate,
+    /// On these legs the bytes are under TLS, which the gateway begins or ends. Comes before `Flow`.
+    Protect(Protected),
     /// The transfer command is about to be forwarded: bytes may flow this way.
     Flow(Direction),
     /// Take it back if it is pending; cut its connection if there is one.
@@ -84,6 +104,11 @@ pub enum DataEvent {
     },
     /// Active mode: the gateway's connection to the client stands, too.
     Joined,
+    /// A protected transfer has gone out to its receiver up to the sender's end.
+    Delivered {
+        /// The sender's close_notify came; without it this is a tolerated end.
+        notified: bool,
+    },
     /// The expected peer connected once more; that connection was cut.
     SecondConnection {
         /// The dialling peer, with its source port.

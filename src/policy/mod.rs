@@ -5,6 +5,7 @@
 
 mod permit;
 mod preset;
+mod tls;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::addr::{PortRange, PortSet};
 
 pub use permit::{PassivePermit, Permit, TransferMode};
 pub use preset::{Denial, Preset};
+pub use tls::{DataTls, MinProtection, Terminate, Tls, UpstreamTls};
 
 /// Everything that the engine needs to know of a service.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +42,8 @@ pub struct Policy {
     pub server_address: ServerAddress,
     /// The port that active data connections to the client come from; `None`: any.
     pub active_source_port: Option<u16>,
+    /// What happens to FTPS.
+    pub tls: Tls,
     /// Whether clear data only flows the way that the transfer command says.
     pub enforce_direction: bool,
     /// The leniencies that are on.
@@ -75,6 +79,10 @@ pub struct Tolerances {
     pub bare_lf: bool,
     /// `reused-port`: one PORT or EPRT serves many transfers (RFC 959 allows it).
     pub reused_port: bool,
+    /// `auth-ssl`: AUTH SSL means AUTH TLS (Microsoft's clients of old).
+    pub auth_ssl: bool,
+    /// `missing-close-notify`: the end of a TLS data connection needs no close_notify.
+    pub missing_close_notify: bool,
     /// `unpadded-multiline`: a line `ddd text` with another code ends a multi-line reply that never closes.
     pub unpadded_multiline: bool,
 }
@@ -140,6 +148,7 @@ impl Default for Policy {
             server_ports: default_ports(1024, 65_535),
             server_address: ServerAddress::Ignore,
             active_source_port: None,
+            tls: Tls::Deny,
             enforce_direction: true,
             tolerate: Tolerances::default(),
             limits: Limits::default(),

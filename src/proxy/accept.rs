@@ -21,6 +21,7 @@ use crate::config::model::Service;
 use crate::ids::SessionId;
 use crate::reason::Reason;
 use crate::session::{Event, EventKind, Session};
+use crate::tls::Terminal;
 
 /// After an error that accepting again at once would only repeat (no descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -35,6 +36,8 @@ pub(super) struct Running {
     /// What packets bear whose source address is not the gateway's.
     pub(super) mark: u32,
     pub(super) sessions: Arc<SessionCounter>,
+    /// Its TLS, where the gateway ends the clients'.
+    pub(super) terminal: Option<Terminal>,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -91,7 +94,8 @@ async fn serve(
     };
     match dial(&running.service, &servers, client, running.mark).await {
         Ok(upstream) => {
-            if let Err(error) = run_session(&running, context, reached, stream, upstream).await {
+            let implicit = running.service.is_implicit(listen);
+            if let Err(error) = run_session(&running, context, (reached, implicit), stream, upstream).await {
                 debug!(%error, "a peer was gone before the session began");
             }
         }
@@ -116,18 +120,19 @@ fn admit(running: &Running, client: SocketAddr) -> Result<Place, Reason> {
 async fn run_session(
     running: &Running,
     context: SessionContext,
-    reached: SocketAddr,
+    (reached, implicit): (SocketAddr, bool),
     stream: TcpStream,
     upstream: TcpStream,
 ) -> io::Result<()> {
     leg::prepare(&upstream)?;
-    let (client, server) = (Leg::new(stream), Leg::new(upstream));
-    let legs =
-        Legs { client: context.client, reached, source: server.local_addr()?, server: server.peer_addr()? };
-    let context = SessionContext { server: Some(legs.server), ..context };
+    let (source, server) = (canonical(upstream.local_addr()?), canonical(upstream.peer_addr()?));
+    let legs = Legs { client: context.client, reached, source, server };
+    let context = SessionContext { server: Some(server), ..context };
     let shared = Arc::clone(&running.shared);
-    let engine = Session::new(Arc::clone(&running.service.policy), legs, shared.clock.now());
-    Driver::new(shared, context, engine, client, server).await;
+    let begin = if implicit { Session::implicit } else { Session::new };
+    let engine = begin(Arc::clone(&running.service.policy), legs, shared.clock.now());
+    let keys = running.terminal.as_ref().map(|terminal| Arc::new(terminal.keys(server.ip())));
+    Driver::new(shared, context, engine, keys, Leg::new(stream), Leg::new(upstream)).await;
     Ok(())
 }
 

@@ -6,10 +6,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::time::{Sleep, sleep_until};
+use tracing::{debug, warn};
 
 use super::inbox::{Inbox, Message};
 use super::leg::Leg;
@@ -17,8 +18,10 @@ use super::shared::{Clock, Shared};
 use crate::audit::SessionContext;
 use crate::firewall::DataObserver;
 use crate::pinhole::{Expectation, OpenError, Opened, Order};
-use crate::session::{Output, Session};
+use crate::reason::Reason;
+use crate::session::{Output, Session, Side};
 use crate::time::Timestamp;
+use crate::tls::Keys;
 
 /// How long the last words may take to reach a peer that does not close.
 const LINGER: Duration = Duration::from_secs(2);
@@ -30,6 +33,8 @@ pub(super) struct Driver {
     engine: Session,
     inbox: Arc<Inbox>,
     control: Control,
+    /// This leg's handshake begins when everything before it has gone out.
+    handshake: Option<Side>,
     timer: Timer,
     over: bool,
 }
@@ -55,14 +60,15 @@ impl Driver {
         shared: Arc<Shared>,
         context: SessionContext,
         engine: Session,
+        keys: Option<Arc<Keys>>,
         client: Leg,
         server: Leg,
     ) -> Self {
-        let inbox = Arc::new(Inbox::default());
+        let inbox = Arc::new(Inbox::with_keys(keys));
         shared.sessions.enter(context.session, &inbox);
         let control = Control::Open { client, server };
-        let mut driver =
-            Self { shared, context, engine, inbox, control, timer: Timer::default(), over: false };
+        let (handshake, timer) = (None, Timer::default());
+        let mut driver = Self { shared, context, engine, inbox, control, handshake, timer, over: false };
         driver.perform();
         driver
     }
@@ -79,6 +85,7 @@ impl Driver {
                 (Output::ToServer(bytes), Control::Open { server, .. }) => server.queue(&bytes),
                 (Output::SynchToServer(line), Control::Open { server, .. }) => server.queue_synch(&line),
                 (Output::ToClient(_) | Output::ToServer(_) | Output::SynchToServer(_), _) => {}
+                (Output::Handshake(side), _) => self.handshake = Some(side),
                 (Output::Open(expectation), _) => {
                     let opened = self.open(expectation);
                     self.engine.handle_opened(self.now(), opened);
@@ -104,7 +111,11 @@ impl Driver {
     fn hang_up(&mut self) {
         let until = self.now() + LINGER;
         self.control = match std::mem::replace(&mut self.control, Control::Closed) {
-            Control::Open { client, .. } => Control::Closing { client, until, said: false },
+            Control::Open { client, mut server } => {
+                // Under TLS the server is told as well, if it can be at once.
+                let _ = server.poll_shut_down(&mut Context::from_waker(Waker::noop()));
+                Control::Closing { client, until, said: false }
+            }
             other => other,
         };
     }
@@ -113,7 +124,7 @@ impl Driver {
     fn advance(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = self.receive(cx);
         progress |= match self.control {
-            Control::Open { .. } => self.converse(cx),
+            Control::Open { .. } => self.shake_hands(cx) | self.converse(cx),
             Control::Closing { .. } => self.close(cx),
             Control::Closed => false,
         };
@@ -130,6 +141,47 @@ impl Driver {
             Message::Drain => self.engine.handle_drain(now),
             Message::Stop => self.engine.handle_stop(now),
         }
+        self.perform();
+        true
+    }
+
+    /// Has the handshake that the engine wants, when everything before it has gone out.
+    fn shake_hands(&mut self, cx: &mut Context<'_>) -> bool {
+        let (Some(side), Control::Open { client, server }) = (self.handshake, &mut self.control) else {
+            return false;
+        };
+        let (leg, reason) = match side {
+            Side::Client => (client, Reason::ClientTls),
+            Side::Server => (server, Reason::UpstreamTls),
+        };
+        if leg.is_clear() {
+            if !leg.is_flushed() {
+                return false;
+            }
+            let Some(keys) = self.inbox.keys().map(Arc::clone) else {
+                return self.hands_shaken(side, Err(reason));
+            };
+            match side {
+                Side::Client => leg.begin(|stream| keys.accept_control(stream)),
+                Side::Server => leg.begin(|stream| keys.dial_control(stream)),
+            }
+        }
+        let Poll::Ready(result) = leg.poll_handshake(cx) else {
+            return false;
+        };
+        let result = result.map_err(|error| {
+            match side {
+                Side::Client => debug!(%error, "TLS handshake with the client failed"),
+                Side::Server => warn!(%error, "TLS handshake with the server failed"),
+            }
+            reason
+        });
+        self.hands_shaken(side, result)
+    }
+
+    fn hands_shaken(&mut self, side: Side, result: Result<(), Reason>) -> bool {
+        self.handshake = None;
+        self.engine.handle_handshake(self.now(), side, result);
         self.perform();
         true
     }
@@ -200,11 +252,8 @@ impl Driver {
         };
         let mut done = now >= *until;
         if !*said {
-            match client.poll_flush(cx) {
-                Poll::Ready(Ok(())) => {
-                    client.shut_down();
-                    *said = true;
-                }
+            match client.poll_shut_down(cx) {
+                Poll::Ready(Ok(())) => *said = true,
                 Poll::Ready(Err(_)) => done = true,
                 Poll::Pending => {}
             }

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::accept::{Running, accept_loop};
 use super::inbox::Message;
@@ -28,6 +28,7 @@ use crate::firewall::{Nftables, NftablesError, PinholeBackend, Relay};
 use crate::host::{self, Host, HostError};
 use crate::reason::Reason;
 use crate::session::{Event, EventKind};
+use crate::tls::{Terminal, TlsError};
 
 /// Clients that wait for their accept.
 const BACKLOG: i32 = 4096;
@@ -54,6 +55,9 @@ pub enum RunError {
     /// Audit records cannot be written.
     #[error("the audit record cannot be kept")]
     Audit(#[from] AuditError),
+    /// Keys, certificates or trust cannot be loaded.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Connections cannot be left to the kernel.
     #[error("the nftables table cannot be set up")]
     Nftables(#[from] NftablesError),
@@ -78,6 +82,7 @@ fn hint(source: &io::Error) -> &'static str {
 /// A running gateway.
 pub struct Gateway {
     shared: Arc<Shared>,
+    services: Vec<Arc<Running>>,
     accepting: Vec<JoinHandle<()>>,
     drain: Duration,
 }
@@ -98,19 +103,34 @@ impl Gateway {
         let backend = backend(&config, &reporter)?;
         let mark = config.gateway.nftables.mark.socket();
         let shared = Arc::new(Shared::new(reporter, backend, workers));
-        let mut listeners = Vec::new();
+        let (mut services, mut listeners) = (Vec::new(), Vec::new());
         for service in config.services {
-            listeners.extend(listen_for(service, mark, &shared)?);
+            let (running, listening) = listen_for(service, mark, &shared)?;
+            services.push(running);
+            listeners.extend(listening);
         }
         let accept = |(listener, addr, running)| tokio::spawn(accept_loop(listener, addr, running));
         let accepting = listeners.into_iter().map(accept).collect();
         shared.reporter.report(None, Event::new(EventKind::GatewayStarted));
-        Ok(Self { shared, accepting, drain: drain.unwrap_or_default() })
+        Ok(Self { shared, services, accepting, drain: drain.unwrap_or_default() })
     }
 
     /// Opens the audit file anew, after rotation.
     pub fn reopen_audit(&self) {
         self.shared.reporter.audit.reopen();
+    }
+
+    /// Loads certificates and keys anew, for sessions that begin from now on. A service whose files are not
+    /// as they have to be goes on with those it has.
+    pub fn reload_certificates(&self) {
+        for running in &self.services {
+            let name = &running.service.name;
+            match running.terminal.as_ref().map(Terminal::reload) {
+                None => {}
+                Some(Ok(())) => info!(service = %name, "certificates loaded"),
+                Some(Err(error)) => error!(service = %name, %error, "certificates stay as they were"),
+            }
+        }
     }
 
     /// Accepts nobody any more, lets running transfers finish within the longest `timeouts.drain`,
@@ -167,12 +187,17 @@ fn relay(mark: u32, reporter: &Arc<Reporter>) -> Relay {
 
 type Listening = (TcpListener, SocketAddr, Arc<Running>);
 
-fn listen_for(service: Service, mark: u32, shared: &Arc<Shared>) -> Result<Vec<Listening>, RunError> {
+fn listen_for(
+    service: Service,
+    mark: u32,
+    shared: &Arc<Shared>,
+) -> Result<(Arc<Running>, Vec<Listening>), RunError> {
     let sessions = Arc::new(SessionCounter::default());
-    let running = Arc::new(Running { service, mark, sessions, shared: Arc::clone(shared) });
+    let terminal = Terminal::of(&service)?;
+    let running = Arc::new(Running { service, mark, sessions, terminal, shared: Arc::clone(shared) });
     let service = &running.service;
     let transparent = service.intercept == Intercept::Tproxy;
-    let bound = service.listen.iter().map(|&addr| {
+    let bound = service.listens().map(|addr| {
         let listener = listen(addr, transparent).map_err(|source| RunError::Listen {
             service: Arc::clone(&service.name),
             addr,
@@ -181,7 +206,8 @@ fn listen_for(service: Service, mark: u32, shared: &Arc<Shared>) -> Result<Vec<L
         info!(service = %service.name, %addr, "listening");
         Ok((listener, addr, Arc::clone(&running)))
     });
-    bound.collect()
+    let bound = bound.collect::<Result<_, RunError>>()?;
+    Ok((running, bound))
 }
 
 fn listen(addr: SocketAddr, transparent: bool) -> io::Result<TcpListener> {
@@ -231,7 +257,10 @@ async fn serve(workers: Workers, config: Config, audit: Audit, host: &mut Host) 
     loop {
         tokio::select! {
             () = stop_signal(&mut terminate, &mut interrupt) => break,
-            _ = hang_up.recv() => gateway.reopen_audit(),
+            _ = hang_up.recv() => {
+                gateway.reopen_audit();
+                gateway.reload_certificates();
+            }
         }
     }
     info!("draining; a second signal stops at once");

@@ -1,12 +1,13 @@
 //! What others have to say to a session's task, in the order of its arrival.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::firewall::DataObserver;
 use crate::ids::PinholeId;
 use crate::pinhole::DataEvent;
+use crate::tls::Keys;
 
 /// A message to a session's task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,7 @@ pub(super) enum Message {
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     state: Mutex<State>,
+    keys: Option<Arc<Keys>>,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +35,16 @@ struct State {
 }
 
 impl Inbox {
+    /// The inbox of a session with these keys.
+    pub(super) fn with_keys(keys: Option<Arc<Keys>>) -> Self {
+        Self { keys, ..Self::default() }
+    }
+
+    /// The session's TLS, where its service has any.
+    pub(super) fn keys(&self) -> Option<&Arc<Keys>> {
+        self.keys.as_ref()
+    }
+
     pub(super) fn send(&self, message: Message) {
         let waker = {
             let mut state = self.lock();
@@ -65,5 +77,9 @@ impl Inbox {
 impl DataObserver for Inbox {
     fn notify(&self, pinhole: PinholeId, event: DataEvent) {
         self.send(Message::Data(pinhole, event));
+    }
+
+    fn keys(&self) -> Option<&Keys> {
+        self.keys.as_deref()
     }
 }

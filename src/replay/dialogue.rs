@@ -336,7 +336,8 @@ impl Dialogue {
                 Output::Order(pinhole, order) => scene.order(pinhole, order),
                 Output::Record(event) => scene.record(Some(&self.context), event),
                 Output::Tolerated(tolerance) => scene.summary.count_tolerance(tolerance),
-                Output::HangUp => {}
+                // What follows cannot be read; the dialogue goes dark at its first byte.
+                Output::HangUp | Output::Handshake(_) => {}
                 Output::Over => self.over = true,
             }
         }

@@ -110,7 +110,7 @@ impl Pinholes {
     pub(super) fn order(&mut self, id: PinholeId, order: Order) -> bool {
         let Some(pinhole) = self.pinholes.get_mut(&id) else { return false };
         match order {
-            Order::Activate => false,
+            Order::Activate | Order::Protect(_) => false,
             Order::Flow(direction) => {
                 pinhole.direction = Some(direction);
                 false

@@ -23,7 +23,13 @@ impl Session {
         let Some(command) = self.held.take() else {
             return self.read_line(now);
         };
-        if self.queue.holds() && command.verb != Verb::Abor {
+        // AUTH changes how everything behind it is read, so that everything before it is answered first.
+        let holds = match command.verb {
+            Verb::Abor => false,
+            Verb::Auth => !self.queue.is_settled(),
+            _ => self.queue.holds(),
+        };
+        if holds {
             self.held = Some(command);
             return false;
         }
@@ -97,14 +103,22 @@ impl Session {
                 let text = format!("502 {} is not supported; use EPRT or EPSV.", command.name);
                 self.deny_command(&command, Reason::NotSupported, &text);
             }
-            Verb::Auth => {
-                self.drop_setup(Reason::Authentication);
-                self.deny_command(&command, Reason::TlsDenied, replies::TLS_DENIED);
-            }
-            Verb::Adat | Verb::Mic | Verb::Conf | Verb::Enc | Verb::Pbsz | Verb::Prot => {
+            Verb::Auth => self.authenticate(now, &command),
+            Verb::Pbsz => self.buffer_size(&command),
+            Verb::Prot => self.protect_data(&command),
+            Verb::Adat | Verb::Mic | Verb::Conf | Verb::Enc => {
                 self.deny_command(&command, Reason::TlsDenied, replies::NO_TLS);
             }
+            Verb::Ccc if self.is_shielded() => {
+                self.deny_command(&command, Reason::TlsDenied, replies::CCC_DENIED);
+            }
             Verb::Ccc => self.deny_command(&command, Reason::TlsDenied, replies::NO_CCC),
+            Verb::Rein if self.is_shielded() => {
+                self.deny_command(&command, Reason::NotSupported, replies::REIN_DENIED);
+            }
+            Verb::User | Verb::Pass | Verb::Acct if self.lacks_tls() => {
+                self.deny_command(&command, Reason::TlsRequired, replies::TLS_FIRST);
+            }
             verb if verb.transfer().is_some() => self.transfer(now, command),
             _ => self.plain(now, &command),
         }
@@ -285,6 +299,9 @@ impl Session {
 
     /// A transfer command needs a set-up that nothing has used yet.
     fn transfer(&mut self, now: Timestamp, command: Command) {
+        if self.lacks_privacy() {
+            return self.deny_command(&command, Reason::TlsRequired, replies::PRIVACY_FIRST);
+        }
         match self.setup {
             Setup::Ready(pinhole) => self.begin_transfer(now, &command, pinhole),
             Setup::Used(used) if self.policy.tolerate.reused_port => self.open_again(command, used),

@@ -48,8 +48,11 @@ pub(super) struct Pinhole {
     complete: bool,
     /// When it expires if nothing happens.
     pub(super) deadline: Option<Timestamp>,
-    /// The other side of its connection stands, too.
-    pub(super) joined: bool,
+    /// A leg of its transfer is under the gateway's TLS.
+    protected: bool,
+    /// Its transfer may be reported complete: the other side of the connection stands, too, and protected
+    /// bytes have all gone out.
+    pub(super) arrived: bool,
     /// Why the engine had its connection cut.
     cut: Option<Reason>,
     /// Why it is opened in another way than the service asks for.
@@ -72,9 +75,15 @@ impl Pinhole {
         self.id
     }
 
-    /// Whether its data connection has not reached the client yet (active mode).
+    /// Whether its data connection has not reached the client yet (active mode), or protected bytes have not
+    /// reached their receiver.
     pub(super) fn is_on_its_way(&self) -> bool {
-        self.mode == TransferMode::Active && !self.joined
+        (self.mode == TransferMode::Active || self.protected) && !self.arrived
+    }
+
+    /// Whether its transfer is under the gateway's TLS, so that its end tells whether it is whole.
+    pub(super) fn is_protected(&self) -> bool {
+        self.protected
     }
 
     pub(super) fn new(opening: &Opening, opened: Opened, user: Option<&str>) -> Self {
@@ -93,7 +102,8 @@ impl Pinhole {
             transfer: None,
             complete: false,
             deadline: None,
-            joined: false,
+            protected: false,
+            arrived: false,
             cut: None,
             relayed: opened.relayed,
         }
@@ -127,6 +137,7 @@ impl Session {
         match event {
             DataEvent::Connected { .. } => self.connected(now, id),
             DataEvent::Joined => self.joined(now, id),
+            DataEvent::Delivered { notified } => self.delivered(now, id, notified),
             DataEvent::SecondConnection { from } => self.second_connection(id, from),
             DataEvent::Closed(closed) => self.closed(now, id, closed),
         }
@@ -174,7 +185,9 @@ impl Session {
 
     /// Lets the bytes flow the way that the command says, then sends it.
     pub(super) fn begin_transfer(&mut self, now: Timestamp, command: &Command, id: PinholeId) {
-        let enforce = self.policy.enforce_direction;
+        let legs = self.protected_legs();
+        // The gateway's own TLS goes one way in any case; bytes that are encrypted from end to end go both.
+        let enforce = legs.any() || (self.policy.enforce_direction && !self.passes_ciphertext());
         let direction = match command.verb.transfer() {
             Some(Transfer::Retrieve) if enforce => Direction::ToClient,
             Some(Transfer::Store) if enforce => Direction::ToServer,
@@ -184,6 +197,7 @@ impl Session {
         let Some(pinhole) = self.pinhole(id) else {
             return self.deny_command(command, Reason::NoSetup, replies::NO_SETUP);
         };
+        pinhole.protected = legs.any();
         let path = printable(command.argument());
         pinhole.transfer =
             Some(if path.is_empty() { command.name.clone() } else { format!("{} {path}", command.name) });
@@ -197,6 +211,9 @@ impl Session {
             }),
             TransferMode::Passive => Setup::None,
         };
+        if legs.any() {
+            self.order(id, Order::Protect(legs));
+        }
         self.order(id, Order::Flow(direction));
         self.forward(command, Pending::Transfer { pinhole: id, started: false }, false);
     }
@@ -279,6 +296,9 @@ impl Session {
             duration: Some(closed.duration),
             ..pinhole.event(kind)
         });
+        if let Some(text) = closed.reason.and_then(replies::failure) {
+            self.fail_transfer(id, text);
+        }
         self.stop_waiting(now, id);
         self.finish_if_over(now);
     }

@@ -17,6 +17,7 @@ mod output;
 mod queue;
 mod replies;
 mod server;
+mod tls;
 mod waiting;
 
 use std::collections::VecDeque;
@@ -33,12 +34,14 @@ use crate::time::Timestamp;
 
 pub use event::{Event, EventKind};
 pub use output::{Output, Tolerance};
+pub use tls::Side;
 
 use data::{Pinhole, Setup};
 use login::Login;
 use opening::Opening;
 use queue::{Pending, Queue};
-use waiting::Waiting;
+use tls::Shield;
+use waiting::{Failed, Waiting};
 
 /// Commands before the login are held to this length in bytes (RFC 959 names and passwords are short).
 const LOGIN_LINE_BYTES: usize = 512;
@@ -66,9 +69,12 @@ pub struct Session {
     held: Option<Command>,
     queue: Queue,
     login: Login,
+    shield: Shield,
     setup: Setup,
     opening: Option<Opening>,
     waiting: Option<Waiting>,
+    /// At most one for each transfer that waits for its final reply.
+    failed: Vec<Failed>,
     pinholes: Vec<Pinhole>,
     outputs: VecDeque<Output>,
     /// When the last event came.
@@ -89,6 +95,8 @@ pub struct Session {
 enum Phase {
     /// The server has not said 220 yet; nothing of the client counts.
     Greeting,
+    /// The server has; TLS towards it comes before anything of the client.
+    Securing,
     Running,
     /// The control connection is over; data connections may still run.
     Ended(Reason),
@@ -99,21 +107,33 @@ enum Phase {
 impl Session {
     /// A session whose two legs are connected; the server's greeting comes next.
     pub fn new(policy: Arc<Policy>, legs: Legs, now: Timestamp) -> Self {
-        let limits = policy.limits;
-        let tolerate = policy.tolerate;
-        let replies = LineReader::new(limits.line_bytes, tolerate.bare_lf);
+        let mut session = Self::fresh(policy, legs, now);
+        session.begin_upstream();
+        session
+    }
+
+    /// A session whose client begins with TLS (implicit FTPS).
+    pub fn implicit(policy: Arc<Policy>, legs: Legs, now: Timestamp) -> Self {
+        let mut session = Self::fresh(policy, legs, now);
+        session.begin_implicit();
+        session
+    }
+
+    fn fresh(policy: Arc<Policy>, legs: Legs, now: Timestamp) -> Self {
         let mut session = Self {
-            client: LineReader::new(limits.line_bytes.min(LOGIN_LINE_BYTES), tolerate.bare_lf),
-            server: ReplyReader::new(replies, limits.reply_lines, tolerate.unpadded_multiline),
+            client: commands_of(&policy),
+            server: replies_of(&policy),
             policy,
             legs,
             phase: Phase::Greeting,
             held: None,
             queue: Queue::default(),
             login: Login::Nobody,
+            shield: Shield::default(),
             setup: Setup::None,
             opening: None,
             waiting: None,
+            failed: Vec::new(),
             pinholes: Vec::new(),
             outputs: VecDeque::new(),
             now,
@@ -133,7 +153,7 @@ impl Session {
 
     /// A session whose beginning nobody saw: it counts as logged in, and its record says `reason`.
     pub fn midway(policy: Arc<Policy>, legs: Legs, now: Timestamp, reason: Reason) -> Self {
-        let mut session = Self::new(policy, legs, now);
+        let mut session = Self::fresh(policy, legs, now);
         session.phase = Phase::Running;
         session.login = Login::Unseen;
         session.client.set_limit(session.policy.limits.line_bytes);
@@ -215,7 +235,7 @@ impl Session {
         let due = |deadline: Option<Timestamp>| deadline.is_some_and(|deadline| deadline <= now);
         if due(self.login_deadline()) {
             let (reason, text) = match self.phase {
-                Phase::Greeting => (Reason::UpstreamSilent, replies::SERVER_SILENT),
+                Phase::Greeting | Phase::Securing => (Reason::UpstreamSilent, replies::SERVER_SILENT),
                 _ => (Reason::LoginTimeout, replies::LOGIN_TIMEOUT),
             };
             self.end(now, reason, Some(text));
@@ -255,6 +275,7 @@ impl Session {
         !self.is_ended()
             && !self.client_gone
             && !self.is_paused()
+            && !self.holds_client()
             && self.held.is_none()
             && self.queue.len() < self.policy.limits.pending_commands
             && !self.client.has_unread()
@@ -293,9 +314,9 @@ impl Session {
         !self.is_ended() && !self.is_paused() && self.outputs.len() < OUTPUTS
     }
 
-    /// Whether everything waits for the firewall backend.
+    /// Whether everything waits for the firewall backend or for a handshake.
     fn is_paused(&self) -> bool {
-        self.opening.is_some() || self.waiting.is_some()
+        self.opening.is_some() || self.waiting.is_some() || self.shakes_hands()
     }
 
     fn nothing_left(&self) -> bool {
@@ -437,6 +458,16 @@ impl Session {
     fn pinhole_timeout(&self) -> Duration {
         self.policy.timeouts.pinhole
     }
+}
+
+/// Reads commands. Before the login a line is short.
+fn commands_of(policy: &Policy) -> LineReader {
+    LineReader::new(policy.limits.line_bytes.min(LOGIN_LINE_BYTES), policy.tolerate.bare_lf)
+}
+
+fn replies_of(policy: &Policy) -> ReplyReader {
+    let lines = LineReader::new(policy.limits.line_bytes, policy.tolerate.bare_lf);
+    ReplyReader::new(lines, policy.limits.reply_lines, policy.tolerate.unpadded_multiline)
 }
 
 /// The first byte of a TLS record that begins a handshake (RFC 8446 section 5.1).

@@ -62,7 +62,9 @@ impl Session {
             to: permit.to(),
             again,
         });
-        self.outputs.push_back(Output::Open(Expectation::new(permit, port)));
+        let mut expectation = Expectation::new(permit, port);
+        expectation.terminated = self.terminates_data();
+        self.outputs.push_back(Output::Open(expectation));
     }
 
     fn opened(&mut self, now: Timestamp, opening: Opening, opened: Opened) {

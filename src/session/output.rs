@@ -1,14 +1,18 @@
 //! What the engine wants done.
 
-use super::Event;
+use super::{Event, Side};
 use crate::ids::PinholeId;
 use crate::pinhole::{Expectation, Order};
 
 /// A named leniency of `tolerate:`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tolerance {
+    /// AUTH SSL was taken for AUTH TLS.
+    AuthSsl,
     /// A line ended with LF alone.
     BareLf,
+    /// A protected data connection ended without close_notify.
+    MissingCloseNotify,
     /// One PORT or EPRT served another transfer.
     ReusedPort,
     /// A line with another code ended a multi-line reply.
@@ -17,13 +21,20 @@ pub enum Tolerance {
 
 impl Tolerance {
     /// Every leniency.
-    pub const ALL: &'static [Tolerance] =
-        &[Tolerance::BareLf, Tolerance::ReusedPort, Tolerance::UnpaddedMultiline];
+    pub const ALL: &'static [Tolerance] = &[
+        Tolerance::AuthSsl,
+        Tolerance::BareLf,
+        Tolerance::MissingCloseNotify,
+        Tolerance::ReusedPort,
+        Tolerance::UnpaddedMultiline,
+    ];
 
     /// The name of its counter.
     pub const fn counter(self) -> &'static str {
         match self {
+            Tolerance::AuthSsl => "tolerated.auth-ssl",
             Tolerance::BareLf => "tolerated.bare-lf",
+            Tolerance::MissingCloseNotify => "tolerated.missing-close-notify",
             Tolerance::ReusedPort => "tolerated.reused-port",
             Tolerance::UnpaddedMultiline => "tolerated.unpadded-multiline",
         }
@@ -32,7 +43,9 @@ impl Tolerance {
     /// As it stands in the rules file.
     pub const fn code(self) -> &'static str {
         match self {
+            Tolerance::AuthSsl => "auth-ssl",
             Tolerance::BareLf => "bare-lf",
+            Tolerance::MissingCloseNotify => "missing-close-notify",
             Tolerance::ReusedPort => "reused-port",
             Tolerance::UnpaddedMultiline => "unpadded-multiline",
         }
@@ -49,6 +62,10 @@ pub enum Output {
     /// Send these bytes to the server behind a Telnet Synch: IAC IP, then IAC DM with the IAC urgent
     /// (RFC 959 section 4.1.3, RFC 1123 section 4.1.3.3).
     SynchToServer(Vec<u8>),
+    /// Have a TLS handshake on this leg, the gateway being the server towards the client and the client
+    /// towards the server, once everything for that leg has gone out; answer with
+    /// [`handle_handshake`](super::Session::handle_handshake) before anything of that leg.
+    Handshake(Side),
     /// Open this pinhole and answer with [`handle_opened`](super::Session::handle_opened) before
     /// anything else.
     Open(Expectation),

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::tls::Step;
 use crate::ftp::{ReplyCode, Verb};
 use crate::ids::PinholeId;
 
@@ -43,6 +44,10 @@ pub(super) enum Pending {
         /// The server said goodbye, but a transfer still runs: its final reply comes yet.
         answered: bool,
     },
+    /// PROT that goes through to the server; whether it asks for privacy.
+    Protection(bool),
+    /// The gateway's own command, to secure the server's leg.
+    Secure(Step),
     /// The gateway's own answer; the server was not asked.
     Own(Vec<u8>),
     /// The gateway's own answer; the server was sent a NOOP instead, and its reply is swallowed.
@@ -115,6 +120,8 @@ impl Queue {
                     | Pending::Reinitialize
                     | Pending::Passive(_)
                     | Pending::Active(_)
+                    | Pending::Protection(_)
+                    | Pending::Secure(_)
             )
         })
     }

@@ -1,5 +1,7 @@
 //! What the gateway says in the server's place. Every text is 7-bit and on one line.
 
+use crate::reason::Reason;
+
 /// The reply to a line that breaks the grammar.
 pub(super) const BAD_LINE: &str = "500 The line is not acceptable.";
 pub(super) const TOO_LONG: &str = "500 The line is too long.";
@@ -24,6 +26,23 @@ pub(super) const BAD_PASSIVE: &str = "425 The server announced an address that i
 pub(super) const TLS_DENIED: &str = "534 TLS is not available here.";
 pub(super) const NO_TLS: &str = "503 The connection is not protected.";
 pub(super) const NO_CCC: &str = "533 The connection is not protected.";
+pub(super) const CCC_DENIED: &str = "534 The connection stays protected.";
+pub(super) const REIN_DENIED: &str = "502 REIN is not possible under TLS; connect anew.";
+pub(super) const BEGIN_TLS: &str = "234 Begin TLS.";
+pub(super) const OTHER_AUTH: &str = "504 AUTH TLS is what is known here.";
+pub(super) const PROTECTED_ALREADY: &str = "503 The connection is protected already.";
+pub(super) const AUTH_FIRST: &str = "503 AUTH comes before USER.";
+pub(super) const PLAINTEXT_AFTER_AUTH: &str = "421 Nothing may come between AUTH and the TLS handshake.";
+pub(super) const BUFFER_SIZE: &str = "200 PBSZ=0";
+pub(super) const BAD_BUFFER_SIZE: &str = "501 PBSZ takes a number of at most ten digits.";
+pub(super) const PBSZ_FIRST: &str = "503 PBSZ comes before PROT.";
+pub(super) const LEVEL_PRIVATE: &str = "200 Data will be private.";
+pub(super) const LEVEL_CLEAR: &str = "200 Data will be clear.";
+pub(super) const OTHER_LEVEL: &str = "536 TLS knows the levels C and P.";
+pub(super) const UNKNOWN_LEVEL: &str = "504 The levels are C and P.";
+pub(super) const TLS_FIRST: &str = "530 Log in over TLS; use AUTH TLS first.";
+pub(super) const PRIVACY_FIRST: &str = "521 Data has to be protected; use PROT P.";
+pub(super) const NO_TLS_TO_SERVER: &str = "421 The server cannot be reached over TLS.";
 
 pub(super) const NOT_FTP: &str = "421 This is an FTP service.";
 pub(super) const SERVER_NOT_FTP: &str = "421 The server does not speak FTP.";
@@ -35,3 +54,22 @@ pub(super) const IDLE_TIMEOUT: &str = "421 No command for too long.";
 pub(super) const TOO_MANY_VIOLATIONS: &str = "421 Too many errors.";
 pub(super) const TOO_MANY_LOGINS: &str = "421 Too many failed logins.";
 pub(super) const DRAINING: &str = "421 The gateway is closing down.";
+
+/// What the client hears instead of the server's final reply when its protected data connection ended
+/// because of `reason` (RFC 4217 section 10.2).
+pub(super) fn failure(reason: Reason) -> Option<&'static str> {
+    match reason {
+        Reason::DataTls => Some("522 The TLS handshake of the data connection failed."),
+        Reason::DataNotResumed => {
+            Some("522 The data connection has to resume the TLS session of the control connection.")
+        }
+        Reason::DataCertificate => {
+            Some("522 The data connection has to show the certificate of the control connection.")
+        }
+        Reason::UpstreamDataTls => Some("425 The server's data connection cannot be protected."),
+        Reason::DataTruncated => {
+            Some("426 The data connection ended without a TLS close; bytes may be missing.")
+        }
+        _ => None,
+    }
+}

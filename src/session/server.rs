@@ -10,7 +10,7 @@ use crate::ftp::{
     parse_229,
 };
 use crate::ids::PinholeId;
-use crate::policy::{PassivePermit, TransferMode};
+use crate::policy::{PassivePermit, Policy, Tls, TransferMode};
 use crate::reason::Reason;
 use crate::time::Timestamp;
 
@@ -55,10 +55,7 @@ impl Session {
                 self.end(now, Reason::ServerClosed, None);
             }
             (Phase::Greeting, 120) => self.send(&reply),
-            (Phase::Greeting, 220) => {
-                self.phase = Phase::Running;
-                self.send(&reply);
-            }
+            (Phase::Greeting, 220) => self.greet(now, reply),
             (Phase::Greeting, _) if reply.code.is_negative() => {
                 self.send(&reply);
                 self.end(now, Reason::ServerClosed, None);
@@ -106,8 +103,10 @@ impl Session {
                 if self.queue.has_abort() {
                     self.abort_transfers();
                 }
-                self.send_once_joined(now, pinhole, reply);
+                self.send_once_arrived(now, pinhole, reply);
             }
+            Pending::Protection(private) => self.protection_answered(private, &reply),
+            Pending::Secure(step) => self.step_answered(now, step, &reply),
             Pending::Abort { .. } => {
                 self.abort_answered();
                 self.send(&reply);
@@ -118,7 +117,7 @@ impl Session {
                 }
                 self.send(&reply);
             }
-            Pending::Features => self.send(&edit_features(reply, self.policy.active)),
+            Pending::Features => self.send(&edit_features(reply, &self.policy)),
             Pending::Instead(text) => self.send_reply(&text),
             Pending::Quit { .. } => {
                 self.send(&reply);
@@ -250,19 +249,23 @@ impl Session {
     }
 }
 
-/// Takes out of FEAT what the gateway does not pass (RFC 4217 section 6), and puts EPSV in, and EPRT where
-/// active mode is allowed: those it speaks itself.
-fn edit_features(reply: Reply, active: bool) -> Reply {
+/// Takes out of FEAT what the gateway does not pass (RFC 4217 section 6), and puts in what it speaks itself:
+/// EPSV, EPRT where active mode is allowed, and AUTH, PBSZ and PROT where it ends TLS.
+fn edit_features(reply: Reply, policy: &Policy) -> Reply {
     let [first, features @ .., last] = reply.lines.as_slice() else {
         return reply;
     };
     if !reply.code.is_positive() {
         return reply;
     }
-    let own: &[&[u8]] = if active { &[b" EPRT", b" EPSV"] } else { &[b" EPSV"] };
+    let tls: &[&[u8]] = match policy.tls {
+        Tls::Terminate(_) => &[b" AUTH TLS", b" PBSZ", b" PROT"],
+        Tls::Deny => &[],
+    };
+    let addresses: &[&[u8]] = if policy.active { &[b" EPRT", b" EPSV"] } else { &[b" EPSV"] };
     let kept = features.iter().filter(|line| passes(line, reply.code)).map(Vec::as_slice);
-    let lines =
-        std::iter::once(first.as_slice()).chain(kept).chain(own.iter().copied()).chain([last.as_slice()]);
+    let own = tls.iter().chain(addresses).copied();
+    let lines = std::iter::once(first.as_slice()).chain(kept).chain(own).chain([last.as_slice()]);
     Reply { code: reply.code, lines: lines.map(<[u8]>::to_vec).collect() }
 }
 

@@ -1,18 +1,22 @@
-//! The final reply of an active transfer waits for the data connection to reach the client.
+//! The final reply of a transfer waits for its data connection.
 //!
-//! Many clients give up a transfer that is reported complete before its connection came. Without a
-//! gateway that cannot happen: the server connects before it replies.
+//! In active mode it waits until the client is reached: many clients give up a transfer that is reported
+//! complete before its connection came, which cannot happen without a gateway, since the server connects
+//! before it replies. Under TLS it waits for the end of the bytes, which tells whether any are missing
+//! (RFC 4217 section 12.1): the client hears what became of the transfer, not what the server thinks.
 
 use std::time::Duration;
 
-use super::Session;
-use super::data::Pinhole;
+use super::{Session, Tolerance};
 use crate::ftp::Reply;
 use crate::ids::PinholeId;
 use crate::time::Timestamp;
 
 /// How long a reply waits for a data connection of which there is no sign.
 const NO_SIGN: Duration = Duration::from_secs(1);
+
+/// How long a reply waits for the end of a protected data connection, which a slow receiver puts off.
+const NO_END: Duration = Duration::from_secs(10);
 
 /// A reply that waits; everything behind it waits, too.
 #[derive(Debug)]
@@ -22,20 +26,63 @@ pub(super) struct Waiting {
     since: Timestamp,
 }
 
+/// A transfer that failed on the gateway, which its server has not replied to yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Failed {
+    pinhole: PinholeId,
+    /// What the client is told.
+    text: &'static str,
+}
+
 impl Session {
-    /// Sends the final reply of the transfer that `id` carries, now or when its connection stands.
-    pub(super) fn send_once_joined(&mut self, now: Timestamp, id: PinholeId, reply: Reply) {
+    /// Sends the final reply of the transfer that `id` carries, now or when its connection stands and its
+    /// bytes have arrived.
+    pub(super) fn send_once_arrived(&mut self, now: Timestamp, id: PinholeId, reply: Reply) {
         let on_its_way = self.pinhole(id).is_some_and(|pinhole| pinhole.is_on_its_way());
         if reply.code.is_positive() && on_its_way {
             self.waiting = Some(Waiting { pinhole: id, reply, since: now });
         } else {
-            self.send(&reply);
+            self.send_final(id, &reply);
         }
     }
 
+    /// The server's reply, or what became of the transfer on the gateway.
+    fn send_final(&mut self, id: PinholeId, reply: &Reply) {
+        match self.failed.iter().position(|failed| failed.pinhole == id) {
+            Some(index) => {
+                let failed = self.failed.swap_remove(index);
+                self.send_reply(failed.text.as_bytes());
+            }
+            None => self.send(reply),
+        }
+    }
+
+    /// The transfer that `id` carried failed, whatever its server will say.
+    pub(super) fn fail_transfer(&mut self, id: PinholeId, text: &'static str) {
+        let waits = self.waiting.as_ref().is_some_and(|waiting| waiting.pinhole == id);
+        if waits || self.queue.has_transfer_of(id) {
+            self.failed.push(Failed { pinhole: id, text });
+        }
+    }
+
+    /// Active mode: the client is reached. A protected transfer has yet to arrive.
     pub(super) fn joined(&mut self, now: Timestamp, id: PinholeId) {
+        if self.pinhole(id).is_some_and(|pinhole| !pinhole.is_protected()) {
+            self.arrived(now, id);
+        }
+    }
+
+    /// A protected transfer has gone out to its receiver.
+    pub(super) fn delivered(&mut self, now: Timestamp, id: PinholeId, notified: bool) {
+        if !notified {
+            self.tolerate(Tolerance::MissingCloseNotify);
+        }
+        self.arrived(now, id);
+    }
+
+    fn arrived(&mut self, now: Timestamp, id: PinholeId) {
         if let Some(pinhole) = self.pinhole(id) {
-            pinhole.joined = true;
+            pinhole.arrived = true;
         }
         self.stop_waiting(now, id);
     }
@@ -43,7 +90,7 @@ impl Session {
     /// Nothing is to be waited for any more at the pinhole `id`.
     pub(super) fn stop_waiting(&mut self, now: Timestamp, id: PinholeId) {
         if let Some(waiting) = self.waiting.take_if(|waiting| waiting.pinhole == id) {
-            self.send(&waiting.reply);
+            self.send_final(id, &waiting.reply);
             self.reply_sent(now);
         }
     }
@@ -51,8 +98,11 @@ impl Session {
     /// Until when the reply waits. While the backend dials, its own time-out ends the waiting.
     pub(super) fn waiting_deadline(&self) -> Option<Timestamp> {
         let waiting = self.waiting.as_ref()?;
-        let dialling = |pinhole: &Pinhole| pinhole.id() == waiting.pinhole && pinhole.is_connected();
-        (!self.pinholes.iter().any(dialling)).then(|| waiting.since + NO_SIGN)
+        let awaited = self.pinholes.iter().find(|pinhole| pinhole.id() == waiting.pinhole);
+        match awaited.filter(|pinhole| pinhole.is_connected()) {
+            None => Some(waiting.since + NO_SIGN),
+            Some(pinhole) => pinhole.is_protected().then(|| waiting.since + NO_END),
+        }
     }
 
     pub(super) fn expire_waiting(&mut self, now: Timestamp) {

@@ -45,6 +45,27 @@ services:
     listen: 203.0.113.10:2121
     upstream: 10.0.0.6:21
     preset: ro
+  secure:
+    listen: 203.0.113.11:21
+    upstream: 10.0.0.7:21
+    tls:
+      mode: terminate
+      certificates:
+        - {chain: /etc/ssl/ftp.pem, key: /etc/ssl/ftp.key, names: [ftp.example.com, "*.example.net"]}
+        - {chain: /etc/ssl/other.pem, key: /etc/ssl/other.key}
+      implicit_listen: 203.0.113.11:990
+      min_version: "1.3"
+      min_protection: control
+      client_certificates: request
+      client_ca: /etc/ssl/clients.pem
+      data_tls: same-certificate
+      upstream_tls: as-client
+      upstream_pin: [/etc/ssl/server.pem, "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789ABCDEF"]
+      upstream_name: ftp.internal
+      upstream_certificate: /etc/ssl/own.pem
+      upstream_key: /etc/ssl/own.key
+      upstream_max_version: "1.3"
+      data: passthrough
   office:
     role: forward
     intercept: redirect
@@ -124,7 +145,7 @@ fn every_key_reaches_the_configuration_and_survives_printing() {
 #[test]
 fn the_keys_of_role_forward_reach_the_configuration() {
     let config = parse(EVERY_KEY);
-    let office = &config.services[2];
+    let office = &config.services[3];
     assert_eq!((office.role, office.intercept), (Role::Forward, Intercept::Redirect));
     assert!(office.upstream.is_empty() && office.policy.transparent);
     let text = |values: &[&dyn ToString]| values.iter().map(|value| value.to_string()).collect::<Vec<_>>();
@@ -256,16 +277,14 @@ services:
   a:
     listen: 192.0.2.1:21
     upstream: 10.0.0.5:21
-    tls: {mode: terminate, certificate: /etc/cert.pem}
 rules: []
 tests: []
 ";
     let expected = "\
 rules.yaml:3:17: gateway.admin_socket: /run/ftp-pinhole/admin.sock is not available in this version (allowed: none)
 rules.yaml:4:3: gateway.http: is not available in this version
-rules.yaml:9:17: services.a.tls.mode: terminate is not available in this version (allowed: deny)
-rules.yaml:10:1: rules: is not available in this version
-rules.yaml:11:1: tests: is not available in this version";
+rules.yaml:9:1: rules: is not available in this version
+rules.yaml:10:1: tests: is not available in this version";
     assert_eq!(errors(text), expected);
 }
 
@@ -347,7 +366,9 @@ fn leaves(yaml: &str) -> Vec<(String, String)> {
 }
 
 fn collect(node: &Node, path: &str, into: &mut Vec<(String, String)>) {
-    let text = |node: &Node| node.as_scalar().unwrap().as_str().to_owned();
+    // An entry of a list may be a section.
+    let text =
+        |node: &Node| node.as_scalar().map_or_else(|| format!("{node:?}"), |text| text.as_str().to_owned());
     match node {
         Node::Mapping(section) => {
             for (key, node) in section.iter() {
@@ -386,7 +407,12 @@ fn every_key_is_documented_with_its_default() {
         assert!(text.contains(&stated), "{path} without {stated}");
         assert!(text.contains("Example: `"), "{path} without an example");
     }
-    for path in ["advertise", "servers", "outside_address", "gateway.audit.file", "gateway.audit.journald"] {
+    let mut not_by_default =
+        vec!["advertise", "servers", "outside_address", "gateway.audit.file", "gateway.audit.journald"];
+    let every_key = leaves(&parse(EVERY_KEY).to_yaml());
+    let tls = every_key.iter().filter_map(|(path, _)| path.strip_prefix("services.secure."));
+    not_by_default.extend(tls.filter(|path| path.starts_with("tls.")));
+    for path in not_by_default {
         assert!(of(path).is_some(), "no heading {path}");
     }
 }
@@ -394,7 +420,17 @@ fn every_key_is_documented_with_its_default() {
 #[test]
 fn every_leniency_and_preset_is_documented() {
     let docs = fs::read_to_string(file("docs/configuration.md")).unwrap();
-    for word in ["bare-lf", "reused-port", "unpadded-multiline", "anonymous-ro", "`ro`", "`rw`", "`any`"] {
+    for word in [
+        "auth-ssl",
+        "bare-lf",
+        "missing-close-notify",
+        "reused-port",
+        "unpadded-multiline",
+        "anonymous-ro",
+        "`ro`",
+        "`rw`",
+        "`any`",
+    ] {
         assert!(docs.contains(word), "{word} is not documented");
     }
 }

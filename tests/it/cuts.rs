@@ -69,7 +69,12 @@ fn play(policy: &Policy, legs: Legs, steps: &[Step], mut cut: impl FnMut(usize) 
 fn dialogues() -> Vec<(Policy, Legs, Vec<Step>)> {
     let strict = Policy::default();
     let lenient = policy(|policy| {
-        policy.tolerate = Tolerances { bare_lf: true, reused_port: true, unpadded_multiline: true };
+        policy.tolerate = Tolerances {
+            bare_lf: true,
+            reused_port: true,
+            unpadded_multiline: true,
+            ..Tolerances::default()
+        };
     });
     let begin =
         || vec![Server(b"220-Welcome\r\n220-to\r\n 220 this\r\n220 server\r\n"), Client(b"USER a\r\n")];

@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["pinhole"],
     &["session"],
     &["config"],
-    &["capture", "host", "netlink"],
+    &["capture", "host", "netlink", "tls"],
     &["audit", "firewall", "live", "telemetry"],
     &["proxy", "replay"],
     &["cli"],

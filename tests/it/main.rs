@@ -13,6 +13,7 @@ mod config;
 mod cuts;
 mod families;
 mod filter;
+mod ftps;
 mod fuzz_smoke;
 mod gateway;
 mod layering;

@@ -13,7 +13,7 @@ use ftp_pinhole::ids::PinholeId;
 use ftp_pinhole::pinhole::{Closed, DataEvent, Direction, Expectation, OpenError, Opened, Order};
 use ftp_pinhole::policy::{Policy, TransferMode};
 use ftp_pinhole::reason::Reason;
-use ftp_pinhole::session::{Event, EventKind, Output, Session};
+use ftp_pinhole::session::{Event, EventKind, Output, Session, Side};
 use ftp_pinhole::time::Timestamp;
 
 /// The first gateway port that the backend gives to a passive pinhole.
@@ -52,6 +52,8 @@ pub struct Pair {
     /// Openings wait for [`Pair::answer_open`].
     pub answer_later: bool,
     waiting: Option<Expectation>,
+    /// The handshake that the engine waits for.
+    handshake: Option<Side>,
     policy: Arc<Policy>,
     legs: Legs,
     pinholes: BTreeMap<u64, Backed>,
@@ -94,10 +96,19 @@ impl Pair {
     }
 
     pub fn between(policy: Policy, legs: Legs) -> Self {
+        Self::begun(policy, legs, Session::new)
+    }
+
+    /// The client begins with TLS.
+    pub fn implicit(policy: Policy) -> Self {
+        Self::begun(policy, legs(4, 4), Session::implicit)
+    }
+
+    fn begun(policy: Policy, legs: Legs, begin: fn(Arc<Policy>, Legs, Timestamp) -> Session) -> Self {
         let policy = Arc::new(policy);
         let now = Timestamp::default();
         let mut pair = Self {
-            session: Session::new(policy.clone(), legs, now),
+            session: begin(policy.clone(), legs, now),
             now,
             events: Vec::new(),
             trace: Vec::new(),
@@ -107,6 +118,7 @@ impl Pair {
             fail: VecDeque::new(),
             answer_later: false,
             waiting: None,
+            handshake: None,
             policy,
             legs,
             pinholes: BTreeMap::new(),
@@ -217,6 +229,13 @@ impl Pair {
 
     pub fn stop(&mut self) -> &mut Self {
         self.session.handle_stop(self.now);
+        self.pump()
+    }
+
+    /// The handshake that the engine waits for, on this leg, comes to this end.
+    pub fn shakes_hands(&mut self, side: Side, result: Result<(), Reason>) -> &mut Self {
+        assert_eq!(self.handshake.take(), Some(side));
+        self.session.handle_handshake(self.now, side, result);
         self.pump()
     }
 
@@ -365,6 +384,10 @@ impl Pair {
                 self.urgent.push(take_lines(&mut bytes.clone()));
                 self.server_bytes.extend(bytes);
             }
+            Output::Handshake(side) => {
+                assert!(self.handshake.replace(side).is_none(), "two handshakes at a time");
+                self.trace.push(format!("handshake {side:?}").to_lowercase());
+            }
             Output::Open(expectation) => self.asked_to_open(expectation),
             Output::Order(id, order) => self.ordered(id, order),
             Output::Record(event) => self.recorded(event),
@@ -422,6 +445,14 @@ impl Pair {
                 assert!(backed.active && !backed.activated && !backed.closed, "{id} activated: {backed:?}");
                 backed.activated = true;
                 "activate"
+            }
+            Order::Protect(legs) => {
+                assert!(legs.any() && !backed.flows, "{id} protected: {backed:?}");
+                match (legs.client, legs.server) {
+                    (true, true) => "protect both",
+                    (true, false) => "protect client",
+                    _ => "protect server",
+                }
             }
             Order::Flow(direction) => {
                 assert!(!backed.closed && !backed.flows, "{id} flows: {backed:?}");

@@ -32,7 +32,7 @@ use crate::config::{Config, OnStop};
 use crate::ids::PinholeId;
 use crate::netlink::HeaderLog;
 use crate::pinhole::{DataEvent, Expectation, OpenError, Opened, Order};
-use crate::policy::{DataPath, Permit, Policy, TransferMode};
+use crate::policy::{DataPath, Policy, TransferMode};
 use crate::reason::Reason;
 
 pub use error::NftablesError;
@@ -127,8 +127,11 @@ impl Nftables {
     }
 
     /// Why the kernel cannot forward this data connection.
-    fn unfit(&self, permit: &Permit) -> Option<Reason> {
-        let (dialler, far) = (permit.dialler(), permit.to().ip());
+    fn unfit(&self, expectation: &Expectation) -> Option<Reason> {
+        let (dialler, far) = (expectation.permit().dialler(), expectation.permit().to().ip());
+        if expectation.terminated {
+            return Some(Reason::RelayedTls);
+        }
         if Family::of(dialler) != Family::of(far) {
             return Some(Reason::RelayedFamily);
         }
@@ -167,7 +170,7 @@ impl PinholeBackend for Nftables {
         if policy.data_path == DataPath::Relay {
             return relay.open(expectation, policy, owner);
         }
-        if let Some(why) = self.unfit(expectation.permit()) {
+        if let Some(why) = self.unfit(&expectation) {
             let opened = relay.open(expectation, policy, owner)?;
             return Ok(Opened { relayed: Some(why), ..opened });
         }

@@ -12,7 +12,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::orders::Orders;
-use super::pump::{Meter, Pump};
+use super::protected::Terminator;
+use super::pump::{Meter, Pump, Watch};
 use super::{DataObserver, Shared};
 use crate::firewall::socket::{Origin, connect, established};
 use crate::ids::PinholeId;
@@ -89,8 +90,16 @@ impl Pinhole {
             TransferMode::Active => (far, near),
             TransferMode::Passive => (near, far),
         };
-        let (pipes, orders, idle) = (&shared.pipes, &self.orders, self.policy.timeouts.data_idle);
-        Pump { client, server, meter, pipes, orders, idle }.run(direction).await
+        let watch = Watch { meter, orders: &self.orders, idle: self.policy.timeouts.data_idle };
+        let legs = self.orders.protected();
+        if !legs.any() {
+            return Pump { client, server, pipes: &shared.pipes, watch }.run(direction).await;
+        }
+        // A session without keys has no TLS to promise.
+        let keys = self.owner.keys().ok_or(Reason::DataTls)?;
+        let unclosed = self.policy.tolerate.missing_close_notify;
+        let terminator = Terminator { client, server, keys, legs, unclosed, watch };
+        terminator.run(direction, |notified| self.tell(DataEvent::Delivered { notified })).await
     }
 
     /// Begins to connect to the far end, from the address and, in active mode, the port that it expects.

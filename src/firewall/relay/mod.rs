@@ -12,6 +12,7 @@ mod connection;
 mod listener;
 mod orders;
 mod pipe;
+mod protected;
 mod pump;
 mod table;
 

@@ -7,13 +7,14 @@ use std::sync::OnceLock;
 
 use tokio::sync::Notify;
 
-use crate::pinhole::{Direction, Order};
+use crate::pinhole::{Direction, Order, Protected};
 use crate::reason::Reason;
 
 /// The orders given to one pinhole.
 #[derive(Default)]
 pub(super) struct Orders {
     active: OnceLock<()>,
+    protect: OnceLock<Protected>,
     flow: OnceLock<Direction>,
     close: OnceLock<()>,
     given: Notify,
@@ -25,6 +26,7 @@ impl Orders {
     pub(super) fn give(&self, order: Order) {
         let _ = match order {
             Order::Activate => self.active.set(()).is_ok(),
+            Order::Protect(legs) => self.protect.set(legs).is_ok(),
             Order::Flow(direction) => self.flow.set(direction).is_ok(),
             Order::Close => self.close.set(()).is_ok(),
         };
@@ -35,6 +37,11 @@ impl Orders {
     /// Waits until the pinhole may carry a connection.
     pub(super) async fn activated(&self) -> Result<(), Reason> {
         self.first(|orders| orders.active.get().copied()).await
+    }
+
+    /// Which legs are under TLS; known once bytes may flow.
+    pub(super) fn protected(&self) -> Protected {
+        self.protect.get().copied().unwrap_or_default()
     }
 
     /// Waits until bytes may flow.

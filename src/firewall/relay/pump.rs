@@ -45,7 +45,13 @@ impl Meter {
         self.started.elapsed()
     }
 
-    fn touch(&self) {
+    /// Counts `bytes` that have just moved.
+    pub(super) fn count(&self, count: &AtomicU64, bytes: usize) {
+        count.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Relaxed);
+        self.touch();
+    }
+
+    pub(super) fn touch(&self) {
         self.moved.store(u64::try_from(self.elapsed().as_micros()).unwrap_or(u64::MAX), Relaxed);
     }
 
@@ -62,15 +68,71 @@ impl Meter {
     }
 }
 
+/// What ends a data connection besides its peers.
+pub(super) struct Watch<'a> {
+    pub(super) meter: &'a Meter,
+    pub(super) orders: &'a Orders,
+    /// How long no byte may move.
+    pub(super) idle: Duration,
+}
+
+impl Watch<'_> {
+    /// Moves the `payload` and keeps an eye on the other direction with `silence`, which ends when the receiver
+    /// closes; that goes on to the sender by `give_back`. Then tells that the payload is `delivered`, with what
+    /// came of it, and waits for the receiver to close too, but not for long: it has its end of file and the
+    /// kernel delivers what is left.
+    pub(super) async fn one_way<T>(
+        &self,
+        payload: impl Future<Output = Result<T, Reason>>,
+        silence: impl Future<Output = Result<(), Reason>>,
+        give_back: impl FnOnce() -> Result<(), Reason>,
+        delivered: impl FnOnce(T),
+    ) -> Result<(), Reason> {
+        tokio::pin!(silence);
+        let transfer = async {
+            tokio::pin!(payload);
+            tokio::select! {
+                biased;
+                back = &mut silence => {
+                    back?;
+                    give_back()?;
+                    payload.await.map(|done| (done, true))
+                }
+                done = &mut payload => done.map(|done| (done, false)),
+            }
+        };
+        let (done, closed) = self.bounded(transfer).await?;
+        delivered(done);
+        if closed {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            reason = self.orders.closed() => Err(reason),
+            end = timeout(self.idle.min(LINGER), silence) => end.unwrap_or(Ok(())),
+        }
+    }
+
+    /// `moving`, unless the engine closes the pinhole or no byte moves for too long.
+    pub(super) async fn bounded<T>(
+        &self,
+        moving: impl Future<Output = Result<T, Reason>>,
+    ) -> Result<T, Reason> {
+        tokio::select! {
+            biased;
+            reason = self.orders.closed() => Err(reason),
+            end = moving => end,
+            reason = self.meter.idle(self.idle) => Err(reason),
+        }
+    }
+}
+
 /// The two ends of a data connection with all that moving bytes between them takes.
 pub(super) struct Pump<'a> {
     pub(super) client: &'a TcpStream,
     pub(super) server: &'a TcpStream,
-    pub(super) meter: &'a Meter,
     pub(super) pipes: &'a Pipes,
-    pub(super) orders: &'a Orders,
-    /// How long no byte may move.
-    pub(super) idle: Duration,
+    pub(super) watch: Watch<'a>,
 }
 
 impl Pump<'_> {
@@ -79,65 +141,33 @@ impl Pump<'_> {
     /// # Errors
     /// Why both ends have to be reset.
     pub(super) async fn run(&self, direction: Direction) -> Result<(), Reason> {
-        self.meter.touch();
+        self.watch.meter.touch();
+        let (client, server) = (self.client, self.server);
         match direction {
-            Direction::ToServer => self.one_way(self.to_server(), self.client, self.server).await,
-            Direction::ToClient => self.one_way(self.to_client(), self.server, self.client).await,
+            Direction::ToServer => self.one_way(self.to_server(), client, server).await,
+            Direction::ToClient => self.one_way(self.to_client(), server, client).await,
             Direction::Both => {
                 let both = async { tokio::try_join!(self.to_server(), self.to_client()).map(|_| ()) };
-                self.bounded(both).await
+                self.watch.bounded(both).await
             }
         }
     }
 
-    async fn to_server(&self) -> Result<(), Reason> {
-        self.forward(self.client, self.server, &self.meter.to_server).await
-    }
-
-    async fn to_client(&self) -> Result<(), Reason> {
-        self.forward(self.server, self.client, &self.meter.to_client).await
-    }
-
-    /// Moves the payload and keeps an eye on the other direction, then waits for the receiver to
-    /// close too, but not for long: it has its end of file and the kernel delivers what is left.
     async fn one_way(
         &self,
         payload: impl Future<Output = Result<(), Reason>>,
         sender: &TcpStream,
         receiver: &TcpStream,
     ) -> Result<(), Reason> {
-        let watch = silent_end(receiver);
-        tokio::pin!(watch);
-        let transfer = async {
-            tokio::pin!(payload);
-            tokio::select! {
-                biased;
-                back = &mut watch => {
-                    back?;
-                    half_close(sender)?;
-                    payload.await.map(|()| true)
-                }
-                done = &mut payload => done.map(|()| false),
-            }
-        };
-        if self.bounded(transfer).await? {
-            return Ok(());
-        }
-        tokio::select! {
-            biased;
-            reason = self.orders.closed() => Err(reason),
-            end = timeout(self.idle.min(LINGER), watch) => end.unwrap_or(Ok(())),
-        }
+        self.watch.one_way(payload, silent_end(receiver), || half_close(sender), |()| {}).await
     }
 
-    /// `moving`, unless the engine closes the pinhole or no byte moves for too long.
-    async fn bounded<T>(&self, moving: impl Future<Output = Result<T, Reason>>) -> Result<T, Reason> {
-        tokio::select! {
-            biased;
-            reason = self.orders.closed() => Err(reason),
-            end = moving => end,
-            reason = self.meter.idle(self.idle) => Err(reason),
-        }
+    async fn to_server(&self) -> Result<(), Reason> {
+        self.forward(self.client, self.server, &self.watch.meter.to_server).await
+    }
+
+    async fn to_client(&self) -> Result<(), Reason> {
+        self.forward(self.server, self.client, &self.watch.meter.to_client).await
     }
 
     /// Moves bytes until the end of file and passes that on.
@@ -150,15 +180,14 @@ impl Pump<'_> {
             }
             while load.left() > 0 {
                 let given = to.async_io(Interest::WRITABLE, || load.give(to)).await.map_err(reset)?;
-                count.fetch_add(u64::try_from(given).unwrap_or(u64::MAX), Relaxed);
-                self.meter.touch();
+                self.watch.meter.count(count, given);
             }
         }
     }
 }
 
 /// Waits for the end of file from the end that may send nothing. A byte from it stays unread.
-async fn silent_end(receiver: &TcpStream) -> Result<(), Reason> {
+pub(super) async fn silent_end(receiver: &TcpStream) -> Result<(), Reason> {
     let peek = || Ok(rustix::net::recv(receiver, &mut [0u8; 1], RecvFlags::PEEK)?.0);
     match receiver.async_io(Interest::READABLE, peek).await.map_err(reset)? {
         0 => Ok(()),
@@ -167,11 +196,11 @@ async fn silent_end(receiver: &TcpStream) -> Result<(), Reason> {
 }
 
 /// Passes an end of file on.
-fn half_close(to: &TcpStream) -> Result<(), Reason> {
+pub(super) fn half_close(to: &TcpStream) -> Result<(), Reason> {
     SockRef::from(to).shutdown(Shutdown::Write).map_err(reset)
 }
 
-fn reset(error: io::Error) -> Reason {
+pub(super) fn reset(error: io::Error) -> Reason {
     tracing::debug!(%error, "data connection broke");
     Reason::DataReset
 }

@@ -22,6 +22,8 @@ impl State {
         }
         match order {
             Order::Activate => self.activate(id),
+            // Only the relay's are.
+            Order::Protect(_) => {}
             Order::Flow(direction) => self.narrow(id, direction),
             Order::Close => self.close(id),
         }
