@@ -69,6 +69,9 @@ reasons! {
     /// The gateway encrypts or decrypts the bytes itself.
     RelayedTls = "relayed-tls",
 
+    /// The session is encrypted from end to end: the range of `tls.data_ports` is open to its client.
+    Blind = "blind",
+
     // Pinholes that ended.
     /// A pending pinhole gave way to the client's next set-up command.
     NewSetup = "new-setup",
@@ -78,6 +81,8 @@ reasons! {
     Authentication = "authentication",
     /// REIN closed a pending pinhole.
     Reinitialized = "reinitialized",
+    /// The session is clear again (CCC): pinholes open one by one.
+    Ccc = "ccc",
     /// The server refused PORT or EPRT, or the transfer.
     RefusedByServer = "refused-by-server",
     /// The session ended while the pinhole was pending.

@@ -7,8 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::addr::{CONTROL_PORT, Family};
+use crate::addr::{CONTROL_PORT, Family, PortSet};
 use crate::config::{Config, Intercept, Role, Service, Source};
+use crate::policy::Tls;
 
 /// The tables of all services, with an empty line between them.
 pub(super) fn tables(config: &Config) -> String {
@@ -19,7 +20,15 @@ pub(super) fn tables(config: &Config) -> String {
 fn table(service: &Service) -> String {
     let mut rows = vec![HEADER.map(str::to_owned)];
     rows.extend(control(service));
-    rows.extend(passive(service));
+    rows.extend(passive(
+        service,
+        "passive data",
+        &service.policy.passive_ports,
+        &service.policy.server_ports,
+    ));
+    if let Tls::Blind(ports) = &service.policy.tls {
+        rows.extend(passive(service, "data under TLS", ports, ports));
+    }
     if service.policy.active {
         rows.extend(active(service));
     }
@@ -38,19 +47,20 @@ fn control(service: &Service) -> Vec<Row> {
     clients.chain(servers).collect()
 }
 
-fn passive(service: &Service) -> Vec<Row> {
-    let ports = service.policy.passive_ports.to_string();
+/// Data that clients dial for, at the gateway's ports and then the servers'.
+fn passive(service: &Service, what: &str, gateway_ports: &PortSet, server_ports: &PortSet) -> Vec<Row> {
+    let ports = gateway_ports.to_string();
     let clients = client_side(service).into_iter().map(|side| {
         let to = match service.policy.advertise {
             Some(told) if side.family == Family::V4 => format!("{} (told {told})", side.dialled),
             _ => side.dialled,
         };
-        row("passive data", side.place, [&side.clients, ANY, &to, &ports], "client -> gateway")
+        row(what, side.place, [&side.clients, ANY, &to, &ports], "client -> gateway")
     });
-    let ports = service.policy.server_ports.to_string();
-    let servers = server_side(service).into_iter().map(|side| {
-        row("passive data", side.place, [&side.seen, ANY, &side.servers, &ports], "gateway -> server")
-    });
+    let ports = server_ports.to_string();
+    let servers = server_side(service)
+        .into_iter()
+        .map(|side| row(what, side.place, [&side.seen, ANY, &side.servers, &ports], "gateway -> server"));
     without_repeats(clients.chain(servers))
 }
 
@@ -84,10 +94,10 @@ fn client_side(service: &Service) -> Vec<ClientSide> {
         let clients = of_family(&service.clients, family)?;
         Some(ClientSide { place, family, clients, dialled, port })
     };
-    let at = |addr: &SocketAddr| side(Family::of(addr.ip()), host(addr.ip()), addr.port());
+    let at = |addr: SocketAddr| side(Family::of(addr.ip()), host(addr.ip()), addr.port());
     match (service.role, service.intercept) {
-        (Role::Reverse, Intercept::Listen) => service.listen.iter().filter_map(at).collect(),
-        (Role::Reverse, _) => service.upstream.iter().filter_map(at).collect(),
+        (Role::Reverse, Intercept::Listen) => service.listens().filter_map(at).collect(),
+        (Role::Reverse, _) => service.upstream.iter().copied().filter_map(at).collect(),
         (Role::Forward, _) => families(service)
             .filter_map(|family| side(family, of_family(&service.servers, family)?, CONTROL_PORT))
             .collect(),

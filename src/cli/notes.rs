@@ -4,12 +4,24 @@
 use std::net::SocketAddr;
 
 use crate::config::{Config, Service};
-use crate::policy::DataPath;
+use crate::policy::{DataPath, Tls};
 
 /// The notes on all services, one a line.
 pub(super) fn notes(config: &Config) -> Vec<String> {
     let kernel = config.services.iter().filter(|service| service.policy.data_path == DataPath::Nftables);
-    kernel.flat_map(|service| families(service).chain(own_host(config, service))).collect()
+    kernel
+        .flat_map(|service| families(service).chain(own_host(config, service)).chain(tls(service)))
+        .collect()
+}
+
+/// Sessions with TLS whose bytes the gateway has to see, or whose transfers it does not.
+fn tls(service: &Service) -> Option<String> {
+    let sessions = match &service.policy.tls {
+        Tls::Terminate(terminate) if !terminate.passthrough => "sessions with TLS use the relay for data",
+        Tls::Blind(_) => "sessions that are encrypted from end to end use the relay for data",
+        Tls::Terminate(_) | Tls::Deny => return None,
+    };
+    Some(note(service, sessions))
 }
 
 /// Listen addresses whose clients have no server of their family. Role forward has none such.

@@ -6,7 +6,7 @@
 use std::fmt::{Display, Write};
 
 use super::model::{
-    AuditSink, CertificateFiles, Config, Gateway, NamedFile, Nftables, Pin, Role, Service, Trust,
+    self, AuditSink, CertificateFiles, Config, Gateway, NamedFile, Nftables, Pin, Role, Service, Trust,
     UpstreamSettings,
 };
 use super::value::duration_text;
@@ -15,7 +15,7 @@ use super::words::{
     INTERCEPT, LOG_FORMAT, LOG_LEVEL, MIN_PROTECTION, ON_STOP, PRESET, ROLE, SERVER_ADDRESS, SOURCE,
     TLS_VERSION, TOLERATE, UPSTREAM_TLS, UPSTREAM_VERIFY, YES_NO, word_for,
 };
-use crate::policy::{Limits, Policy, Timeouts, Tls, Tolerances};
+use crate::policy::{Limits, Policy, Terminate, Timeouts, Tls, Tolerances};
 
 /// The whole of `config`.
 pub(super) fn yaml(config: &Config) -> String {
@@ -68,9 +68,17 @@ fn service(out: &mut Yaml, service: &Service) {
 }
 
 fn tls(out: &mut Yaml, service: &Service) {
-    let (Tls::Terminate(policy), Some(settings)) = (service.policy.tls, &service.tls) else {
-        return out.key("mode", "deny");
-    };
+    match (&service.policy.tls, &service.tls) {
+        (Tls::Blind(ports), _) => {
+            out.key("mode", "blind");
+            out.key("data_ports", one_or_list(ports.ranges()));
+        }
+        (Tls::Terminate(policy), Some(settings)) => terminate(out, policy, settings),
+        _ => out.key("mode", "deny"),
+    }
+}
+
+fn terminate(out: &mut Yaml, policy: &Terminate, settings: &model::Tls) {
     out.key("mode", "terminate");
     out.key("certificates", format_args!("[{}]", joined(settings.certificates.iter().map(certificate))));
     if !settings.implicit_listen.is_empty() {

@@ -13,7 +13,7 @@ use super::words::{
 };
 use super::{tls, value};
 use crate::addr::{PortRange, PortSet};
-use crate::policy::{Limits, Policy, Timeouts, Tolerances};
+use crate::policy::{Limits, Policy, Timeouts, Tls, Tolerances};
 
 /// Reads every service, and checks them against each other.
 pub(super) fn read_all(top: &mut Section) -> Vec<Service> {
@@ -50,7 +50,9 @@ fn read<'a>(name: &str, value: Value<'a>) -> Option<(Service, Addresses<'a>)> {
     let mut policy = policy(&mut section);
     policy.tls = tls.policy;
     let Placement { role, intercept, source } = placement;
-    policy.transparent = intercept != Intercept::Listen || source == Source::Client;
+    policy.intercepted = intercept != Intercept::Listen;
+    policy.transparent = policy.intercepted || source == Source::Client;
+    refuse_blind_ports(&mut section, &policy);
     section.finish();
     let service = Service {
         name: name.into(),
@@ -92,6 +94,20 @@ fn policy(section: &mut Section) -> Policy {
     policy
 }
 
+/// A port of the static range is open to every address that has a session, one of `passive_ports` to none.
+fn refuse_blind_ports(section: &mut Section, policy: &Policy) {
+    let Tls::Blind(blind) = &policy.tls else { return };
+    if policy.intercepted {
+        // Those are addresses of servers.
+        return;
+    }
+    let shares = |port| policy.passive_ports.contains(port);
+    if let Some(port) = (0..blind.count()).filter_map(|index| blind.nth(index)).find(|port| shares(*port)) {
+        let problem = format!("holds port {port}, as tls.data_ports does (allowed: none of those)");
+        section.refuse("passive_ports", &problem);
+    }
+}
+
 fn ports(section: &mut Section, key: &'static str, into: &mut PortSet) {
     let Some(ranges) = section.list(key, &value::ports()) else { return };
     match PortSet::new(values(&ranges)) {
@@ -100,7 +116,7 @@ fn ports(section: &mut Section, key: &'static str, into: &mut PortSet) {
     }
 }
 
-fn refuse_shared_ports(ranges: &[Located<PortRange>]) {
+pub(super) fn refuse_shared_ports(ranges: &[Located<PortRange>]) {
     for (index, later) in ranges.iter().enumerate() {
         let shares = |earlier: &&Located<_>| PortSet::new(vec![earlier.value, later.value]).is_none();
         if let Some(earlier) = ranges.iter().take(index).find(shares) {

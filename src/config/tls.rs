@@ -9,11 +9,13 @@ use super::model::{
 };
 use super::placement::Placement;
 use super::reader::{Located, Section, Value, values};
+use super::service::refuse_shared_ports;
 use super::value;
 use super::words::{
     CLIENT_CERTIFICATES, DATA, DATA_TLS, MIN_PROTECTION, TLS_MODE, TLS_VERSION, TlsMode, UPSTREAM_TLS,
     UPSTREAM_VERIFY,
 };
+use crate::addr::PortSet;
 use crate::policy::{self, DataTls, Terminate, UpstreamTls};
 
 /// What the section says; all is off without it.
@@ -29,6 +31,7 @@ pub(super) fn read<'a>(service: &mut Section<'a>, placement: &Placement) -> TlsS
     let Some(mut section) = service.section("tls") else { return off };
     match section.require("mode", value::word(TLS_MODE)) {
         Some(TlsMode::Terminate) => terminate(section, placement),
+        Some(TlsMode::Blind) => TlsSection { policy: blind(section, placement), ..off },
         Some(TlsMode::Deny) => {
             section.finish();
             off
@@ -38,9 +41,24 @@ pub(super) fn read<'a>(service: &mut Section<'a>, placement: &Placement) -> TlsS
     }
 }
 
+fn blind(mut section: Section, placement: &Placement) -> policy::Tls {
+    let ranges = section.require_list("data_ports", &value::ports());
+    section.finish();
+    let Some(ports) = PortSet::new(values(&ranges)) else {
+        refuse_shared_ports(&ranges);
+        return policy::Tls::Deny;
+    };
+    let many = placement.intercept == Intercept::Listen && ports.count() > MOST_BLIND_PORTS;
+    if let Some(first) = ranges.first().filter(|_| many) {
+        let allowed = format!("(allowed with intercept: listen: at most {MOST_BLIND_PORTS})");
+        first.here.refuse(&format!("{ports} are {} ports {allowed}", ports.count()));
+    }
+    policy::Tls::Blind(ports)
+}
+
 fn terminate<'a>(mut section: Section<'a>, placement: &Placement) -> TlsSection<'a> {
     if placement.role == Role::Forward {
-        section.refuse("mode", "terminate is for role: reverse (allowed with role: forward: deny)");
+        section.refuse("mode", "terminate is for role: reverse (allowed with role: forward: deny, blind)");
     }
     let mut terminate = Terminate::default();
     let certificates = certificates(&mut section);
@@ -174,6 +192,9 @@ fn named_file(value: &Value) -> Option<NamedFile> {
     let path = value.read(&value::file_path())?;
     Some(NamedFile { path, place: value.here().to_string() })
 }
+
+/// Each listens while a session of its address is encrypted.
+const MOST_BLIND_PORTS: u32 = 1000;
 
 const CERTIFICATES: &str = "{chain: FILE, key: FILE}, or a list of them";
 const TRUST: &str =

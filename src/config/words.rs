@@ -59,10 +59,12 @@ pub(super) const PRESET: Words<Preset> =
 pub(super) enum TlsMode {
     Deny,
     Terminate,
+    Blind,
 }
 
 /// `tls.mode`.
-pub(super) const TLS_MODE: Words<TlsMode> = &[("deny", TlsMode::Deny), ("terminate", TlsMode::Terminate)];
+pub(super) const TLS_MODE: Words<TlsMode> =
+    &[("deny", TlsMode::Deny), ("terminate", TlsMode::Terminate), ("blind", TlsMode::Blind)];
 
 /// `tls.min_version` and `tls.upstream_max_version`.
 pub(super) const TLS_VERSION: Words<TlsVersion> = &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];

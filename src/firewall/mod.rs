@@ -8,11 +8,14 @@ pub mod recorder;
 pub mod relay;
 pub mod socket;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+
+use tokio::net::TcpStream;
 
 use crate::ids::PinholeId;
 use crate::pinhole::{DataEvent, Expectation, OpenError, Opened, Order};
-use crate::policy::Policy;
+use crate::policy::{Policy, RangePermit};
 use crate::tls::Keys;
 
 pub use nftables::{Nftables, NftablesError};
@@ -32,6 +35,23 @@ pub trait PinholeBackend: Send + Sync {
         policy: &Arc<Policy>,
         owner: Arc<dyn DataObserver>,
     ) -> Result<Opened, OpenError>;
+
+    /// Opens every port of a range, for the connections of one client until it is ordered closed, and from then
+    /// on reports each to `owner` as [`DataEvent::Entered`]. Connections that have come go on after that.
+    ///
+    /// # Errors
+    /// A port is taken, the client has a range open to another server, or the backend failed. Then nothing is
+    /// open.
+    fn open_range(
+        &self,
+        permit: RangePermit,
+        policy: &Arc<Policy>,
+        owner: Arc<dyn DataObserver>,
+    ) -> Result<PinholeId, OpenError>;
+
+    /// Takes an intercepted connection of `from` to `dialled` that belongs to a range; gives it back when it does
+    /// to none.
+    fn enter_range(&self, stream: TcpStream, from: SocketAddr, dialled: SocketAddr) -> Option<TcpStream>;
 
     /// Carries out `order`; a pinhole that is gone already is no error.
     fn order(&self, pinhole: PinholeId, order: Order);

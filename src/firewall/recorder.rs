@@ -4,12 +4,15 @@
 //! fail when told to. Does not: open sockets, send events (the caller plays the network) or keep
 //! triples unique. Called by tests of the proxy.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::net::TcpStream;
 
 use super::{DataObserver, PinholeBackend};
 use crate::ids::PinholeId;
 use crate::pinhole::{Expectation, OpenError, Opened, Order};
-use crate::policy::{Policy, TransferMode};
+use crate::policy::{Policy, RangePermit, TransferMode};
 
 /// One call of the backend, in the order of the calls.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub enum Call {
     Open(Opened, Expectation),
     /// [`PinholeBackend::open`] was told to fail.
     Refuse(OpenError, Expectation),
+    /// [`PinholeBackend::open_range`] opened this.
+    OpenRange(PinholeId, RangePermit),
     /// [`PinholeBackend::order`].
     Order(PinholeId, Order),
 }
@@ -86,6 +91,27 @@ impl PinholeBackend for Recorder {
         state.owners.push(owner);
         state.calls.push(Call::Open(opened, expectation));
         Ok(opened)
+    }
+
+    fn open_range(
+        &self,
+        permit: RangePermit,
+        _: &Arc<Policy>,
+        owner: Arc<dyn DataObserver>,
+    ) -> Result<PinholeId, OpenError> {
+        let mut state = self.state();
+        if let Some(failure) = state.failure {
+            return Err(failure);
+        }
+        state.opened += 1;
+        let id = PinholeId(u64::from(state.opened));
+        state.owners.push(owner);
+        state.calls.push(Call::OpenRange(id, permit));
+        Ok(id)
+    }
+
+    fn enter_range(&self, stream: TcpStream, _: SocketAddr, _: SocketAddr) -> Option<TcpStream> {
+        Some(stream)
     }
 
     fn order(&self, pinhole: PinholeId, order: Order) {

@@ -7,6 +7,7 @@
 mod command;
 mod host_port;
 mod line;
+mod records;
 mod reply;
 mod text;
 mod verb;
@@ -17,6 +18,7 @@ pub use host_port::{
     parse_epsv_argument, parse_port,
 };
 pub use line::{LineEvent, LineFault, LineReader};
+pub use records::Records;
 pub use reply::{Reply, ReplyCode, ReplyError, ReplyEvent, ReplyReader};
 pub use text::{emit_line, printable};
 pub use verb::{Access, Argument, Transfer, Verb};

@@ -109,6 +109,13 @@ pub enum DataEvent {
         /// The sender's close_notify came; without it this is a tolerated end.
         notified: bool,
     },
+    /// The client connected at this port of a range; the connection has a name of its own.
+    Entered {
+        /// The connection.
+        pinhole: PinholeId,
+        /// The gateway's port, and the server's.
+        port: u16,
+    },
     /// The expected peer connected once more; that connection was cut.
     SecondConnection {
         /// The dialling peer, with its source port.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::addr::{PortRange, PortSet};
 
-pub use permit::{PassivePermit, Permit, TransferMode};
+pub use permit::{PassivePermit, Permit, RangePermit, TransferMode};
 pub use preset::{Denial, Preset};
 pub use tls::{DataTls, MinProtection, Terminate, Tls, UpstreamTls};
 
@@ -26,6 +26,8 @@ pub struct Policy {
     /// Whether sockets may have addresses that are not the host's: the client's towards the server, the
     /// server's towards the client.
     pub transparent: bool,
+    /// Whether clients dial the server's address, and their connections are intercepted.
+    pub intercepted: bool,
     /// Whether PORT and EPRT are allowed.
     pub active: bool,
     /// Whether a pinhole needs a login before it.
@@ -140,6 +142,7 @@ impl Default for Policy {
             preset: Preset::Rw,
             data_path: DataPath::Relay,
             transparent: false,
+            intercepted: false,
             active: true,
             require_login: true,
             advertise: None,

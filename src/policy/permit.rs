@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Policy, ServerAddress};
-use crate::addr::{AdvertisedAddr, Legs};
+use super::{Policy, ServerAddress, Tls};
+use crate::addr::{AdvertisedAddr, Legs, PortSet};
 use crate::reason::Reason;
 
 /// Who dials the data connection, seen from the client's leg.
@@ -64,6 +64,49 @@ impl Permit {
     }
 }
 
+/// The proof that policy allowed data connections at a range of ports, for a session that nobody can read.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RangePermit {
+    dialler: IpAddr,
+    listen: IpAddr,
+    server: IpAddr,
+    bind: IpAddr,
+    ports: PortSet,
+}
+
+impl RangePermit {
+    /// The client's address.
+    pub fn dialler(&self) -> IpAddr {
+        self.dialler
+    }
+
+    /// The gateway's address that the client dials.
+    pub fn listen(&self) -> IpAddr {
+        self.listen
+    }
+
+    /// The server, which listens at the port that the client dials.
+    pub fn server(&self) -> IpAddr {
+        self.server
+    }
+
+    /// The ports.
+    pub fn ports(&self) -> &PortSet {
+        &self.ports
+    }
+
+    /// The permit for one connection at `port`; `None`: the range does not hold it.
+    pub fn at(&self, port: u16) -> Option<Permit> {
+        self.ports.contains(port).then(|| Permit {
+            mode: TransferMode::Passive,
+            dialler: self.dialler,
+            listen: self.listen,
+            to: SocketAddr::new(self.server, port),
+            bind: Some(self.bind),
+        })
+    }
+}
+
 /// What policy says of a server's passive port.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PassivePermit {
@@ -93,6 +136,20 @@ impl Policy {
             listen: legs.source.ip(),
             to: SocketAddr::new(legs.client.ip(), named.0.port()),
             bind: Some(legs.reached.ip()),
+        })
+    }
+
+    /// A permit for the static range of a session that is encrypted from end to end; `None`: there is none.
+    pub fn permit_range(&self, legs: &Legs) -> Option<RangePermit> {
+        let Tls::Blind(ports) = &self.tls else {
+            return None;
+        };
+        Some(RangePermit {
+            dialler: legs.client.ip(),
+            listen: legs.reached.ip(),
+            server: legs.server.ip(),
+            bind: legs.source.ip(),
+            ports: ports.clone(),
         })
     }
 

@@ -1,10 +1,14 @@
 //! What happens to FTPS (RFC 4217).
 
+use crate::addr::PortSet;
+
 /// What happens to FTPS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tls {
     /// AUTH is refused.
     Deny,
+    /// TLS passes through from end to end; these ports are open to the session's client meanwhile.
+    Blind(PortSet),
     /// The gateway ends the client's TLS, and may begin another towards the server.
     Terminate(Terminate),
 }
@@ -62,7 +66,7 @@ impl Tls {
     pub fn terminate(&self) -> Option<&Terminate> {
         match self {
             Tls::Terminate(terminate) => Some(terminate),
-            Tls::Deny => None,
+            Tls::Deny | Tls::Blind(_) => None,
         }
     }
 

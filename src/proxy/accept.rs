@@ -13,7 +13,7 @@ use super::dial::dial;
 use super::driver::Driver;
 use super::leg::{self, Leg};
 use super::limits::{Place, SessionCounter};
-use super::route::{Route, route};
+use super::route::{Arrival, Route, arrival, route};
 use super::shared::Shared;
 use crate::addr::{Legs, canonical};
 use crate::audit::SessionContext;
@@ -84,12 +84,17 @@ async fn serve(
     };
     let name = Arc::clone(&running.service.name);
     let context = SessionContext { service: name, session, client, server: None };
-    let place = match admit(&running, client) {
-        Ok(place) => place,
+    let arrival = match arrival(&running.service, &stream) {
+        Ok(arrival) => arrival,
         Err(reason) => return turn_away(&running, &context, stream, reason).await,
     };
-    let Route { reached, servers } = match route(&running.service, listen, &stream) {
-        Ok(route) => route,
+    let Some(stream) = data_apart(&running, stream, client, arrival) else { return };
+    let admitted = admit(&running, client).and_then(|place| {
+        let route = route(&running.service, listen, arrival)?;
+        Ok((place, route))
+    });
+    let (place, Route { reached, servers }) = match admitted {
+        Ok(admitted) => admitted,
         Err(reason) => return turn_away(&running, &context, stream, reason).await,
     };
     match dial(&running.service, &servers, client, running.mark).await {
@@ -105,6 +110,20 @@ async fn serve(
         }
     }
     drop(place);
+}
+
+/// Hands a data connection of a session that is encrypted from end to end to the backend, where those come by
+/// the same listener.
+fn data_apart(
+    running: &Running,
+    stream: TcpStream,
+    client: SocketAddr,
+    arrival: Arrival,
+) -> Option<TcpStream> {
+    match running.service.policy.intercepted {
+        true => running.shared.backend.enter_range(stream, client, arrival.dialled),
+        false => Some(stream),
+    }
 }
 
 fn admit(running: &Running, client: SocketAddr) -> Result<Place, Reason> {

@@ -17,7 +17,9 @@ use super::leg::Leg;
 use super::shared::{Clock, Shared};
 use crate::audit::SessionContext;
 use crate::firewall::DataObserver;
+use crate::ids::PinholeId;
 use crate::pinhole::{Expectation, OpenError, Opened, Order};
+use crate::policy::RangePermit;
 use crate::reason::Reason;
 use crate::session::{Output, Session, Side};
 use crate::time::Timestamp;
@@ -90,6 +92,10 @@ impl Driver {
                     let opened = self.open(expectation);
                     self.engine.handle_opened(self.now(), opened);
                 }
+                (Output::OpenRange(permit), _) => {
+                    let opened = self.open_range(permit);
+                    self.engine.handle_range(self.now(), opened);
+                }
                 (Output::Order(pinhole, order), _) => self.shared.backend.order(pinhole, order),
                 (Output::Tolerated(tolerance), _) => self.shared.reporter.counters.count_tolerance(tolerance),
                 (Output::Record(event), _) => self.shared.reporter.report(Some(&self.context), event),
@@ -106,6 +112,15 @@ impl Driver {
         }
         let owner: Arc<dyn DataObserver> = Arc::clone(&self.inbox) as _;
         self.shared.backend.open(expectation, self.engine.policy(), owner)
+    }
+
+    /// As [`open`](Self::open).
+    fn open_range(&self, permit: RangePermit) -> Result<PinholeId, OpenError> {
+        if !self.shared.reporter.audit.can_open() {
+            return Err(OpenError::Audit);
+        }
+        let owner: Arc<dyn DataObserver> = Arc::clone(&self.inbox) as _;
+        self.shared.backend.open_range(permit, self.engine.policy(), owner)
     }
 
     fn hang_up(&mut self) {

@@ -12,7 +12,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tracing::debug;
 
-use crate::addr::canonical;
+use crate::addr::{CONTROL_PORT, canonical};
 use crate::config::model::{Intercept, Role, Service};
 use crate::reason::Reason;
 
@@ -25,28 +25,31 @@ pub(super) struct Route<'a> {
     pub(super) servers: Cow<'a, [SocketAddr]>,
 }
 
-/// Where `stream`, accepted at `listen`, leads to.
-pub(super) fn route<'a>(
-    service: &'a Service,
-    listen: SocketAddr,
-    stream: &TcpStream,
-) -> Result<Route<'a>, Reason> {
-    let (local, dialled) = dialled(service.intercept, stream).map_err(|error| {
-        debug!(%error, "no original destination");
-        Reason::NotIntercepted
-    })?;
-    decide(service, listen, local, dialled)
+/// Where a connection arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Arrival {
+    /// The socket's own address.
+    local: SocketAddr,
+    /// The address that the client dialled.
+    pub(super) dialled: SocketAddr,
 }
 
-/// The socket's own address, and the one that the client dialled.
-fn dialled(intercept: Intercept, stream: &TcpStream) -> io::Result<(SocketAddr, SocketAddr)> {
+/// Where `stream` arrived.
+pub(super) fn arrival(service: &Service, stream: &TcpStream) -> Result<Arrival, Reason> {
+    find(service.intercept, stream).map_err(|error| {
+        debug!(%error, "no original destination");
+        Reason::NotIntercepted
+    })
+}
+
+fn find(intercept: Intercept, stream: &TcpStream) -> io::Result<Arrival> {
     let local = stream.local_addr().map(canonical)?;
     let dialled = match intercept {
         // A socket that TPROXY found has the destination for its own address.
         Intercept::Listen | Intercept::Tproxy => local,
         Intercept::Redirect => original_destination(stream, local).map(canonical)?,
     };
-    Ok((local, dialled))
+    Ok(Arrival { local, dialled })
 }
 
 /// What the connection's destination was before it was translated (SO_ORIGINAL_DST).
@@ -56,11 +59,11 @@ fn original_destination(stream: &TcpStream, local: SocketAddr) -> io::Result<Soc
     found.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
-fn decide(
+/// Where a connection that was accepted at `listen` leads to.
+pub(super) fn route(
     service: &Service,
     listen: SocketAddr,
-    local: SocketAddr,
-    dialled: SocketAddr,
+    Arrival { local, dialled }: Arrival,
 ) -> Result<Route<'_>, Reason> {
     let intercepted = match service.intercept {
         Intercept::Listen => {
@@ -71,7 +74,11 @@ fn decide(
     };
     let allowed = match service.role {
         Role::Reverse => service.upstream.contains(&dialled),
-        Role::Forward => service.servers.iter().any(|network| network.contains(&dialled.ip())),
+        // Another port is a data connection of a range that has just closed.
+        Role::Forward => {
+            dialled.port() == CONTROL_PORT
+                && service.servers.iter().any(|network| network.contains(&dialled.ip()))
+        }
     };
     // No upstream is the gateway itself, though one may have the port of a listener at every address.
     let intercepted = intercepted || (service.role == Role::Reverse && allowed);
@@ -103,7 +110,8 @@ mod tests {
 
     /// The server that is dialled, or why none is.
     fn decided(service: &Service, local: &str, dialled: &str) -> Result<SocketAddr, Reason> {
-        let route = decide(service, addr("0.0.0.0:2121"), addr(local), addr(dialled))?;
+        let route =
+            route(service, addr("0.0.0.0:2121"), Arrival { local: addr(local), dialled: addr(dialled) })?;
         assert_eq!(*route.servers, [route.reached]);
         Ok(route.reached)
     }
@@ -112,7 +120,7 @@ mod tests {
     fn a_client_of_a_plain_listener_reaches_the_upstream() {
         let service = service("upstream: 10.0.0.5:21");
         let (listen, local) = (addr("0.0.0.0:2121"), addr("192.0.2.1:2121"));
-        let route = decide(&service, listen, local, local).unwrap();
+        let route = super::route(&service, listen, Arrival { local, dialled: local }).unwrap();
         assert_eq!((route.reached, &*route.servers), (local, &[addr("10.0.0.5:21")][..]));
     }
 

@@ -333,6 +333,10 @@ impl Dialogue {
                     let opened = scene.open(self.context.session, &expectation, self.engine.policy());
                     self.engine.handle_opened(now, opened);
                 }
+                Output::OpenRange(_) => {
+                    let range = scene.open_range();
+                    self.engine.handle_range(now, Ok(range));
+                }
                 Output::Order(pinhole, order) => scene.order(pinhole, order),
                 Output::Record(event) => scene.record(Some(&self.context), event),
                 Output::Tolerated(tolerance) => scene.summary.count_tolerance(tolerance),

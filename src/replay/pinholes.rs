@@ -51,6 +51,12 @@ pub(super) struct Pinholes {
 }
 
 impl Pinholes {
+    /// A name that no other pinhole has.
+    pub(super) fn name(&mut self) -> PinholeId {
+        self.opened += 1;
+        PinholeId(self.opened)
+    }
+
     pub(super) fn open(
         &mut self,
         session: SessionId,
@@ -60,8 +66,7 @@ impl Pinholes {
         let permit = expectation.permit();
         let (mode, dialler, listen) = (permit.mode(), permit.dialler(), permit.listen());
         let triple = self.free(expectation, policy).ok_or(OpenError::NoFreePort { dialler, listen })?;
-        self.opened += 1;
-        let id = PinholeId(self.opened);
+        let id = self.name();
         let taken = self.ledger.take(triple, id);
         debug_assert!(taken.is_ok(), "a candidate is free");
         let way = (dialler, permit.to());

@@ -95,6 +95,11 @@ impl Scene {
         opened
     }
 
+    /// A range is open to its session; which connections use it, a capture does not tell.
+    pub(super) fn open_range(&mut self) -> PinholeId {
+        self.pinholes.name()
+    }
+
     pub(super) fn order(&mut self, id: PinholeId, order: Order) {
         if self.pinholes.order(id, order) {
             self.cut.push(id);

@@ -109,11 +109,37 @@ impl Pinhole {
         }
     }
 
+    /// A connection within the range of a session that is encrypted from end to end: its transfer is not seen.
+    pub(super) fn in_range(id: PinholeId, from: IpAddr, listen: SocketAddr, to: SocketAddr) -> Self {
+        Self {
+            id,
+            verb: Verb::Auth,
+            mode: TransferMode::Passive,
+            from,
+            listen,
+            to,
+            state: State::Connected,
+            user: None,
+            transfer: None,
+            complete: true,
+            deadline: None,
+            protected: false,
+            arrived: true,
+            cut: None,
+            relayed: None,
+        }
+    }
+
+    /// Whether no transfer may use it and none ever will: its command was not heard and may be running.
+    fn is_idle(&self) -> bool {
+        self.transfer.is_none() && self.verb != Verb::Auth
+    }
+
     pub(super) fn is_connected(&self) -> bool {
         self.state == State::Connected
     }
 
-    fn event(&self, kind: EventKind) -> Event {
+    pub(super) fn event(&self, kind: EventKind) -> Event {
         Event {
             user: self.user.clone(),
             pinhole: Some(self.id),
@@ -131,10 +157,14 @@ impl Pinhole {
 impl Session {
     /// What became of a pinhole. Events of pinholes that are gone are ignored (D41).
     pub fn handle_data(&mut self, now: Timestamp, id: PinholeId, event: DataEvent) {
+        if let DataEvent::Entered { pinhole, port } = event {
+            self.entered(id, pinhole, port);
+        }
         if self.pinhole(id).is_none() {
             return;
         }
         match event {
+            DataEvent::Entered { .. } => {}
             DataEvent::Connected { .. } => self.connected(now, id),
             DataEvent::Joined => self.joined(now, id),
             DataEvent::Delivered { notified } => self.delivered(now, id, notified),
@@ -311,12 +341,8 @@ impl Session {
 
     /// Takes back what no transfer has used: pending pinholes and connections without a command.
     pub(super) fn release_without_transfer(&mut self, reason: Reason) {
-        let idle: Vec<_> = self
-            .pinholes
-            .iter()
-            .filter(|pinhole| pinhole.transfer.is_none())
-            .map(|pinhole| pinhole.id)
-            .collect();
+        let idle: Vec<_> =
+            self.pinholes.iter().filter(|pinhole| pinhole.is_idle()).map(|pinhole| pinhole.id).collect();
         for id in idle {
             self.release(id, reason);
         }

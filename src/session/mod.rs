@@ -8,6 +8,7 @@
 //! 229, or PORT or EPRT with its own 2yz, paired by a queue of commands. RFC 959, 2428,
 //! 2577, 3659, 6384.
 
+mod blind;
 mod client;
 mod data;
 mod event;
@@ -36,6 +37,7 @@ pub use event::{Event, EventKind};
 pub use output::{Output, Tolerance};
 pub use tls::Side;
 
+use blind::Blind;
 use data::{Pinhole, Setup};
 use login::Login;
 use opening::Opening;
@@ -70,6 +72,7 @@ pub struct Session {
     queue: Queue,
     login: Login,
     shield: Shield,
+    blind: Option<Box<Blind>>,
     setup: Setup,
     opening: Option<Opening>,
     waiting: Option<Waiting>,
@@ -130,6 +133,7 @@ impl Session {
             queue: Queue::default(),
             login: Login::Nobody,
             shield: Shield::default(),
+            blind: None,
             setup: Setup::None,
             opening: None,
             waiting: None,
@@ -176,7 +180,8 @@ impl Session {
             self.violation(Reason::NotFtp);
             return self.end(now, Reason::NotFtp, Some(replies::NOT_FTP));
         }
-        self.client.push(bytes);
+        let clear = self.pass_records(now, Side::Client, bytes);
+        self.client.push(clear);
         self.run(now);
     }
 
@@ -185,7 +190,8 @@ impl Session {
         if self.is_ended() {
             return;
         }
-        self.server.push(bytes);
+        let clear = self.pass_records(now, Side::Server, bytes);
+        self.server.push(clear);
         self.run(now);
     }
 
@@ -276,6 +282,7 @@ impl Session {
             && !self.client_gone
             && !self.is_paused()
             && !self.holds_client()
+            && !self.passes_auth()
             && self.held.is_none()
             && self.queue.len() < self.policy.limits.pending_commands
             && !self.client.has_unread()
@@ -316,7 +323,7 @@ impl Session {
 
     /// Whether everything waits for the firewall backend or for a handshake.
     fn is_paused(&self) -> bool {
-        self.opening.is_some() || self.waiting.is_some() || self.shakes_hands()
+        self.opening.is_some() || self.waiting.is_some() || self.shakes_hands() || self.opens_range()
     }
 
     fn nothing_left(&self) -> bool {
@@ -379,6 +386,7 @@ impl Session {
         self.held = None;
         self.setup = Setup::None;
         self.outputs.push_back(Output::HangUp);
+        self.close_range(Reason::SessionEnded);
         self.release_without_transfer(Reason::SessionEnded);
         self.limit_pending(now);
         self.finish_if_over(now);
@@ -389,6 +397,7 @@ impl Session {
         if let Phase::Ended(reason) = self.phase
             && self.pinholes.is_empty()
             && self.opening.is_none()
+            && self.blind.is_none()
         {
             let duration = now.since(self.started);
             let event = Event::new(EventKind::SessionClosed);

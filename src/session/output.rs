@@ -3,6 +3,7 @@
 use super::{Event, Side};
 use crate::ids::PinholeId;
 use crate::pinhole::{Expectation, Order};
+use crate::policy::RangePermit;
 
 /// A named leniency of `tolerate:`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,6 +70,9 @@ pub enum Output {
     /// Open this pinhole and answer with [`handle_opened`](super::Session::handle_opened) before
     /// anything else.
     Open(Expectation),
+    /// Open this range of ports and answer with [`handle_range`](super::Session::handle_range) before
+    /// anything else.
+    OpenRange(RangePermit),
     /// Pass this on to the backend.
     Order(PinholeId, Order),
     /// Write this to the audit record.

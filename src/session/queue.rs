@@ -44,6 +44,8 @@ pub(super) enum Pending {
         /// The server said goodbye, but a transfer still runs: its final reply comes yet.
         answered: bool,
     },
+    /// AUTH that goes through to the server.
+    Auth,
     /// PROT that goes through to the server; whether it asks for privacy.
     Protection(bool),
     /// The gateway's own command, to secure the server's leg.
@@ -120,6 +122,7 @@ impl Queue {
                     | Pending::Reinitialize
                     | Pending::Passive(_)
                     | Pending::Active(_)
+                    | Pending::Auth
                     | Pending::Protection(_)
                     | Pending::Secure(_)
             )

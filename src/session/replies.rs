@@ -21,6 +21,7 @@ pub(super) const AFTER_EPSV_ALL: &str = "503 Only EPSV is accepted after EPSV AL
 pub(super) const LOGIN_FIRST: &str = "530 Log in first.";
 pub(super) const NO_SETUP: &str = "425 Use PASV, EPSV, PORT or EPRT first.";
 pub(super) const CANNOT_OPEN: &str = "425 The gateway cannot open a data connection now.";
+pub(super) const NO_RANGE: &str = "421 The gateway cannot open data connections now.";
 pub(super) const BAD_PASSIVE: &str = "425 The server announced an address that is not allowed.";
 
 pub(super) const TLS_DENIED: &str = "534 TLS is not available here.";

@@ -105,6 +105,7 @@ impl Session {
                 }
                 self.send_once_arrived(now, pinhole, reply);
             }
+            Pending::Auth => self.auth_answered(now, reply),
             Pending::Protection(private) => self.protection_answered(private, &reply),
             Pending::Secure(step) => self.step_answered(now, step, &reply),
             Pending::Abort { .. } => {
@@ -260,21 +261,23 @@ fn edit_features(reply: Reply, policy: &Policy) -> Reply {
     }
     let tls: &[&[u8]] = match policy.tls {
         Tls::Terminate(_) => &[b" AUTH TLS", b" PBSZ", b" PROT"],
-        Tls::Deny => &[],
+        Tls::Deny | Tls::Blind(_) => &[],
     };
+    let passes_tls = matches!(policy.tls, Tls::Blind(_));
     let addresses: &[&[u8]] = if policy.active { &[b" EPRT", b" EPSV"] } else { &[b" EPSV"] };
-    let kept = features.iter().filter(|line| passes(line, reply.code)).map(Vec::as_slice);
+    let kept = features.iter().filter(|line| passes(line, reply.code, passes_tls)).map(Vec::as_slice);
     let own = tls.iter().chain(addresses).copied();
     let lines = std::iter::once(first.as_slice()).chain(kept).chain(own).chain([last.as_slice()]);
     Reply { code: reply.code, lines: lines.map(<[u8]>::to_vec).collect() }
 }
 
 /// Whether a line of FEAT names a feature that goes through the gateway as it is.
-fn passes(line: &[u8], code: ReplyCode) -> bool {
-    const HIDDEN: [&[u8]; 10] =
-        [b"ADAT", b"ALGS", b"AUTH", b"CCC", b"EPRT", b"EPSV", b"LPRT", b"LPSV", b"PBSZ", b"PROT"];
+fn passes(line: &[u8], code: ReplyCode, passes_tls: bool) -> bool {
+    const HIDDEN: [&[u8]; 6] = [b"ADAT", b"ALGS", b"EPRT", b"EPSV", b"LPRT", b"LPSV"];
+    const TLS: [&[u8]; 4] = [b"AUTH", b"CCC", b"PBSZ", b"PROT"];
     // Some servers put the code before every line.
     let line = line.strip_prefix(format!("{code}-").as_bytes()).unwrap_or(line).trim_ascii_start();
     let name = line.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-    !HIDDEN.iter().any(|hidden| name.eq_ignore_ascii_case(hidden))
+    let is_in = |names: &[&[u8]]| names.iter().any(|hidden| name.eq_ignore_ascii_case(hidden));
+    !is_in(&HIDDEN) && (passes_tls || !is_in(&TLS))
 }

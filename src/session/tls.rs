@@ -46,6 +46,8 @@ pub(super) struct Shield {
     greeting: Option<Reply>,
     /// The client's AUTH waits for TLS towards the server.
     asked: bool,
+    /// Whether data is protected was said where nobody here heard it (blind, then CCC).
+    pub(super) unseen: bool,
 }
 
 impl Session {
@@ -178,8 +180,10 @@ impl Session {
     /// AUTH (RFC 4217 section 4).
     pub(super) fn authenticate(&mut self, now: Timestamp, command: &Command) {
         self.drop_setup(Reason::Authentication);
-        let Tls::Terminate(terminate) = self.policy.tls else {
-            return self.deny_auth(Reason::TlsDenied, replies::TLS_DENIED);
+        let terminate = match self.policy.tls {
+            Tls::Deny => return self.deny_auth(Reason::TlsDenied, replies::TLS_DENIED),
+            Tls::Blind(_) => return self.pass_auth(now, command),
+            Tls::Terminate(terminate) => terminate,
         };
         let tls = [&b"TLS"[..], b"TLS-C"].iter().any(|name| command.argument().eq_ignore_ascii_case(name));
         let ssl = self.policy.tolerate.auth_ssl && command.argument().eq_ignore_ascii_case(b"SSL");
@@ -207,7 +211,7 @@ impl Session {
     }
 
     /// What came in one flight with AUTH was never under TLS (D33).
-    fn refuse_plaintext(&mut self, now: Timestamp) {
+    pub(super) fn refuse_plaintext(&mut self, now: Timestamp) {
         self.violation(Reason::PlaintextAfterAuth);
         self.end(now, Reason::PlaintextAfterAuth, Some(replies::PLAINTEXT_AFTER_AUTH));
     }
@@ -229,6 +233,9 @@ impl Session {
 
     /// PBSZ: with TLS there is one buffer size, 0 (RFC 4217 section 8).
     pub(super) fn buffer_size(&mut self, command: &Command) {
+        if matches!(self.policy.tls, Tls::Blind(_)) {
+            return self.forward(command, Pending::Plain, false);
+        }
         if !self.shield.client {
             return self.deny_command(command, Reason::TlsOrder, replies::NO_TLS);
         }
@@ -245,6 +252,9 @@ impl Session {
 
     /// PROT: C or P (RFC 4217 section 9). Whether C will do is decided at the transfer.
     pub(super) fn protect_data(&mut self, command: &Command) {
+        if matches!(self.policy.tls, Tls::Blind(_)) {
+            return self.forward(command, Pending::Plain, false);
+        }
         if !self.shield.client {
             return self.deny_command(command, Reason::TlsOrder, replies::NO_TLS);
         }
@@ -294,7 +304,7 @@ impl Session {
 
     /// Whether bytes pass that are encrypted from end to end.
     pub(super) fn passes_ciphertext(&self) -> bool {
-        self.shield.private && self.passes_protection()
+        self.shield.unseen || (self.shield.private && self.passes_protection())
     }
 
     /// Whether a leg is under TLS, so that REIN would have to clear it.

@@ -66,6 +66,10 @@ services:
       upstream_key: /etc/ssl/own.key
       upstream_max_version: "1.3"
       data: passthrough
+  dark:
+    listen: 203.0.113.12:21
+    upstream: 10.0.0.8:21
+    tls: {mode: blind, data_ports: [30000-30099, 31000]}
   office:
     role: forward
     intercept: redirect
@@ -145,7 +149,7 @@ fn every_key_reaches_the_configuration_and_survives_printing() {
 #[test]
 fn the_keys_of_role_forward_reach_the_configuration() {
     let config = parse(EVERY_KEY);
-    let office = &config.services[3];
+    let office = &config.services[4];
     assert_eq!((office.role, office.intercept), (Role::Forward, Intercept::Redirect));
     assert!(office.upstream.is_empty() && office.policy.transparent);
     let text = |values: &[&dyn ToString]| values.iter().map(|value| value.to_string()).collect::<Vec<_>>();
@@ -410,7 +414,9 @@ fn every_key_is_documented_with_its_default() {
     let mut not_by_default =
         vec!["advertise", "servers", "outside_address", "gateway.audit.file", "gateway.audit.journald"];
     let every_key = leaves(&parse(EVERY_KEY).to_yaml());
-    let tls = every_key.iter().filter_map(|(path, _)| path.strip_prefix("services.secure."));
+    let services = ["services.secure.", "services.dark."];
+    let tls =
+        every_key.iter().filter_map(|(path, _)| services.iter().find_map(|name| path.strip_prefix(name)));
     not_by_default.extend(tls.filter(|path| path.starts_with("tls.")));
     for path in not_by_default {
         assert!(of(path).is_some(), "no heading {path}");

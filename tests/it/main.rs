@@ -7,6 +7,7 @@ mod abort;
 mod attacks;
 mod audit;
 mod audit_events;
+mod blind;
 mod captures;
 mod check;
 mod config;

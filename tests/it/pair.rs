@@ -21,6 +21,9 @@ pub const PASSIVE_PORT: u16 = 50_000;
 /// The first gateway port that the backend gives to an active pinhole.
 pub const ACTIVE_PORT: u16 = 40_000;
 
+/// The name of a range.
+const RANGE: u64 = 1_000_000;
+
 const MAX_PINHOLES: usize = 1000;
 const SET_UPS: [&[u8; 4]; 4] = [b"PASV", b"EPSV", b"PORT", b"EPRT"];
 
@@ -54,6 +57,7 @@ pub struct Pair {
     waiting: Option<Expectation>,
     /// The handshake that the engine waits for.
     handshake: Option<Side>,
+    range_open: bool,
     policy: Arc<Policy>,
     legs: Legs,
     pinholes: BTreeMap<u64, Backed>,
@@ -119,6 +123,7 @@ impl Pair {
             answer_later: false,
             waiting: None,
             handshake: None,
+            range_open: false,
             policy,
             legs,
             pinholes: BTreeMap::new(),
@@ -325,6 +330,12 @@ impl Pair {
         self.at_client("").at_server("").did("")
     }
 
+    /// The client connects at `port` of the range; the connection is pinhole `id`.
+    pub fn enter(&mut self, id: u64, port: u16) -> &mut Self {
+        self.pinholes.insert(id, Backed { connected: true, flows: true, ..Backed::default() });
+        self.data(RANGE, DataEvent::Entered { pinhole: PinholeId(id), port })
+    }
+
     pub fn forget(&mut self) -> &mut Self {
         self.client_bytes.clear();
         self.server_bytes.clear();
@@ -388,6 +399,19 @@ impl Pair {
                 assert!(self.handshake.replace(side).is_none(), "two handshakes at a time");
                 self.trace.push(format!("handshake {side:?}").to_lowercase());
             }
+            Output::OpenRange(permit) => {
+                assert_eq!(
+                    (permit.dialler(), permit.server()),
+                    (self.legs.client.ip(), self.legs.server.ip())
+                );
+                self.trace.push(format!("open range {}", permit.ports()));
+                let id = PinholeId(RANGE);
+                let result = self.fail.pop_front().map_or(Ok(id), Err);
+                self.range_open = result.is_ok();
+                // Nobody hears the login behind it.
+                self.logged_in = true;
+                self.session.handle_range(self.now, result);
+            }
             Output::Open(expectation) => self.asked_to_open(expectation),
             Output::Order(id, order) => self.ordered(id, order),
             Output::Record(event) => self.recorded(event),
@@ -439,6 +463,10 @@ impl Pair {
     }
 
     fn ordered(&mut self, id: PinholeId, order: Order) {
+        if id == PinholeId(RANGE) {
+            assert!(std::mem::take(&mut self.range_open) && order == Order::Close, "{order:?} for a range");
+            return self.trace.push("range close".into());
+        }
         let backed = self.pinholes.get_mut(&id.0).expect("an order for a pinhole that was opened");
         let name = match order {
             Order::Activate => {

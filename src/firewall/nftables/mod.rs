@@ -19,12 +19,13 @@ mod watch;
 use std::collections::HashSet;
 use std::error::Error;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::SockaddrStorage;
+use tokio::net::TcpStream;
 
 use super::{DataObserver, PinholeBackend, Relay};
 use crate::addr::Family;
@@ -32,7 +33,7 @@ use crate::config::{Config, OnStop};
 use crate::ids::PinholeId;
 use crate::netlink::HeaderLog;
 use crate::pinhole::{DataEvent, Expectation, OpenError, Opened, Order};
-use crate::policy::{DataPath, Policy, TransferMode};
+use crate::policy::{DataPath, Policy, RangePermit, TransferMode};
 use crate::reason::Reason;
 
 pub use error::NftablesError;
@@ -178,6 +179,27 @@ impl PinholeBackend for Nftables {
             TransferMode::Passive => self.open_passive(&expectation, policy, owner),
             TransferMode::Active => self.reserve(expectation, policy, owner),
         }
+    }
+
+    /// The relay carries the connections. Where clients dial the server's address, they are intercepted.
+    fn open_range(
+        &self,
+        permit: RangePermit,
+        policy: &Arc<Policy>,
+        owner: Arc<dyn DataObserver>,
+    ) -> Result<PinholeId, OpenError> {
+        let relay = &self.shared.relay;
+        let pair = (permit.dialler(), permit.listen());
+        let id = relay.open_range(permit, policy, owner)?;
+        if policy.intercepted {
+            let opened = self.shared.state().open_range(id, pair);
+            opened.inspect_err(|_| relay.order(id, Order::Close))?;
+        }
+        Ok(id)
+    }
+
+    fn enter_range(&self, stream: TcpStream, from: SocketAddr, dialled: SocketAddr) -> Option<TcpStream> {
+        self.shared.relay.enter_range(stream, from, dialled)
     }
 
     fn order(&self, pinhole: PinholeId, order: Order) {

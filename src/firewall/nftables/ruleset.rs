@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use crate::addr::{CONTROL_PORT, Family};
+use crate::addr::{CONTROL_PORT, Family, PortSet};
 use crate::config::{Config, Integration, Intercept, Mark, Role, Service};
+use crate::policy::Tls;
 
 /// The conntrack zone of connections that the gateway makes in a client's name: both legs of a session may
 /// have the same addresses and ports.
@@ -35,6 +36,7 @@ pub fn render(config: &Config, group: u16) -> String {
     if services().any(|service| service.policy.transparent) {
         extra.zones();
     }
+    extra.range_sets(services(), set_size(config));
     let name = &settings.table;
     write!(text, "\ntable inet {name} {{\n{}}}\n", extra.chains).expect("a string takes any text");
     // Declared, deleted and declared again in one transaction: whatever was there is replaced at once.
@@ -99,10 +101,10 @@ impl Extra {
         }
         let mut rules = Vec::new();
         for service in services.iter().filter(|service| service.intercept == Intercept::Tproxy) {
-            rules.extend(service.listen.iter().filter_map(|&listen| {
-                let which = dialled_by_clients(service, Family::of(listen.ip()))?;
+            rules.extend(service.listen.iter().flat_map(|&listen| {
                 let ip = ip(Family::of(listen.ip()));
-                Some(format!("{which} tproxy {ip} to {} {mark} accept", target(listen)))
+                let verdict = format!("tproxy {ip} to {} {mark} accept", target(listen));
+                intercepted(service, Family::of(listen.ip())).map(move |which| format!("{which} {verdict}"))
             }));
         }
         self.chain("intercept", &rules);
@@ -112,9 +114,9 @@ impl Extra {
     fn redirect<'a>(&mut self, services: impl Iterator<Item = &'a Service>) {
         let services = services.filter(|service| service.intercept == Intercept::Redirect);
         let rules = services.flat_map(|service| {
-            service.listen.iter().filter_map(|listen| {
-                let which = dialled_by_clients(service, Family::of(listen.ip()))?;
-                Some(format!("{which} redirect to :{}", listen.port()))
+            service.listen.iter().flat_map(|listen| {
+                let verdict = format!("redirect to :{}", listen.port());
+                intercepted(service, Family::of(listen.ip())).map(move |which| format!("{which} {verdict}"))
             })
         });
         let rules: Vec<_> = rules.collect();
@@ -135,6 +137,18 @@ impl Extra {
         self.chain("guard", &rules);
     }
 
+    /// Who has a session that is encrypted from end to end, and with whom.
+    fn range_sets<'a>(&mut self, mut services: impl Iterator<Item = &'a Service>, size: u32) {
+        if !services.any(|service| range_of(service).is_some()) {
+            return;
+        }
+        for family in [Family::V4, Family::V6] {
+            let (set, address) = (range_set(family), address_type(family));
+            writeln!(self.chains, "\tset {set} {{ type {address} . {address}; size {size}; }}")
+                .expect("a string takes any text");
+        }
+    }
+
     /// A session's two legs may have the same addresses and ports when the server sees the client's.
     fn zones(&mut self) {
         let (mask, socket) = (self.mark.mask(), self.mark.socket());
@@ -151,6 +165,31 @@ impl Extra {
              \t}}\n"
         )
         .expect("a string takes any text");
+    }
+}
+
+/// What matches the connections of a service's clients that are intercepted.
+fn intercepted(service: &Service, family: Family) -> impl Iterator<Item = String> {
+    let data = range_of(service).map(|ports| {
+        let (ip, set) = (ip(family), range_set(family));
+        let ports = one_of(ports.ranges().iter()).unwrap_or_default();
+        format!("{ip} saddr . {ip} daddr @{set} tcp dport {ports}")
+    });
+    dialled_by_clients(service, family).into_iter().chain(data)
+}
+
+/// The range of a service whose clients dial the server's address.
+fn range_of(service: &Service) -> Option<&PortSet> {
+    match &service.policy.tls {
+        Tls::Blind(ports) if service.policy.intercepted => Some(ports),
+        _ => None,
+    }
+}
+
+fn range_set(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "range4",
+        Family::V6 => "range6",
     }
 }
 
@@ -189,6 +228,13 @@ fn one_of<T: ToString>(items: impl Iterator<Item = T>) -> Option<String> {
 /// Where TPROXY hands a connection to: the address is left out when the socket takes any.
 fn target(listen: SocketAddr) -> String {
     if listen.ip().is_unspecified() { format!(":{}", listen.port()) } else { listen.to_string() }
+}
+
+fn address_type(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ipv4_addr",
+        Family::V6 => "ipv6_addr",
+    }
 }
 
 fn ip(family: Family) -> &'static str {

@@ -120,7 +120,7 @@ impl Door {
         let triple = Triple { dialler: from.ip(), listen: self.listen.ip(), port: self.listen.port() };
         let shared = Arc::clone(&self.shared);
         let mut table = shared.table();
-        let Some(Taken { pinhole, last }) = table.connect(&triple, &socket) else {
+        let Some(Taken { pinhole, last }) = table.connect(&triple, &socket, || shared.next_id()) else {
             drop(table);
             self.turn_away(stream, from);
             return (Some(socket), None);

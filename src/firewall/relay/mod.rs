@@ -14,6 +14,7 @@ mod orders;
 mod pipe;
 mod protected;
 mod pump;
+mod range;
 mod table;
 
 use std::net::SocketAddr;
@@ -23,13 +24,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use connection::Pinhole;
 use orders::Orders;
 use pipe::Pipes;
+use range::Range;
 use table::Table;
+
+use tokio::net::TcpStream;
 
 use super::{DataObserver, PinholeBackend};
 use crate::addr::PortSet;
 use crate::ids::PinholeId;
 use crate::pinhole::{Expectation, OpenError, Opened, Order, Triple};
-use crate::policy::Policy;
+use crate::policy::{Policy, RangePermit};
 
 /// Is told who connected without a pinhole (`from`) and where (`listen`); never blocks. At most eight
 /// times per listener.
@@ -50,6 +54,10 @@ struct Shared {
 }
 
 impl Shared {
+    fn next_id(&self) -> PinholeId {
+        PinholeId(self.ids.fetch_add(1, Relaxed) + 1)
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().expect("nobody panics with the lock held")
     }
@@ -65,7 +73,7 @@ impl Relay {
 
     /// A name that no other pinhole has.
     pub(super) fn next_id(&self) -> PinholeId {
-        PinholeId(self.shared.ids.fetch_add(1, Relaxed) + 1)
+        self.shared.next_id()
     }
 
     /// Takes a free triple of `ports` for a pinhole that another backend opens, so that no two are alike.
@@ -105,8 +113,34 @@ impl PinholeBackend for Relay {
         Ok(opened)
     }
 
+    fn open_range(
+        &self,
+        permit: RangePermit,
+        policy: &Arc<Policy>,
+        owner: Arc<dyn DataObserver>,
+    ) -> Result<PinholeId, OpenError> {
+        let range = Arc::new(Range { id: self.next_id(), permit, policy: Arc::clone(policy), owner });
+        let id = range.id;
+        let fresh = self.shared.table().open_range(range)?;
+        for (listen, socket) in fresh {
+            tokio::spawn(listener::serve(Arc::clone(&self.shared), socket, listen));
+        }
+        Ok(id)
+    }
+
+    fn enter_range(&self, stream: TcpStream, from: SocketAddr, dialled: SocketAddr) -> Option<TcpStream> {
+        let triple = Triple { dialler: from.ip(), listen: dialled.ip(), port: dialled.port() };
+        let entered = self.shared.table().enter_range(&triple, self.next_id());
+        let Some(pinhole) = entered else { return Some(stream) };
+        tokio::spawn(pinhole.carry(Arc::clone(&self.shared), stream));
+        None
+    }
+
     fn order(&self, pinhole: PinholeId, order: Order) {
         let mut table = self.shared.table();
+        if order == Order::Close && table.close_range(pinhole) {
+            return;
+        }
         let Some(found) = table.get(pinhole).map(Arc::clone) else { return };
         if order == Order::Close {
             table.revoke(pinhole);

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 
 use super::connection::Pinhole;
 use super::listener::{self, BindError};
+use super::range::{Range, Ranges};
 use crate::addr::PortSet;
 use crate::ids::PinholeId;
 use crate::pinhole::{Expectation, Ledger, OpenError, Triple};
@@ -25,11 +26,12 @@ pub(super) struct Table {
     pending: Ledger<Option<Arc<Pinhole>>>,
     listeners: HashMap<SocketAddr, Listening>,
     pinholes: HashMap<PinholeId, Arc<Pinhole>>,
+    ranges: Ranges,
 }
 
 struct Listening {
     socket: Arc<TcpListener>,
-    /// Pinholes pending on it, at least one.
+    /// Pinholes pending on it, and ranges that hold it, at least one.
     pending: usize,
 }
 
@@ -110,6 +112,54 @@ impl Table {
         debug_assert!(taken.is_ok(), "a reserved triple is free");
     }
 
+    /// Listens at every port of `range`; hands out the listeners that are new.
+    pub(super) fn open_range(
+        &mut self,
+        range: Arc<Range>,
+    ) -> Result<Vec<(SocketAddr, Arc<TcpListener>)>, OpenError> {
+        let (dialler, listen) = (range.permit.dialler(), range.permit.listen());
+        if self.ranges.contradict(&range) {
+            return Err(OpenError::NoFreePort { dialler, listen });
+        }
+        if range.is_intercepted() {
+            self.ranges.add(range);
+            return Ok(Vec::new());
+        }
+        let mut fresh = Vec::new();
+        for (done, addr) in range.addrs().enumerate() {
+            match self.listen(addr, range.policy.transparent) {
+                Ok(socket) => fresh.extend(socket.map(|socket| (addr, socket))),
+                Err(error) => {
+                    range.addrs().take(done).for_each(|addr| self.stop_listening(addr));
+                    return Err(error);
+                }
+            }
+        }
+        self.ranges.add(range);
+        Ok(fresh)
+    }
+
+    /// Adds to what is pending at `addr`; hands out the listener if it is new.
+    fn listen(&mut self, addr: SocketAddr, transparent: bool) -> Result<Option<Arc<TcpListener>>, OpenError> {
+        if let Some(listening) = self.listeners.get_mut(&addr) {
+            listening.pending += 1;
+            return Ok(None);
+        }
+        // A range that lacks a port would lose a transfer now and then.
+        let socket = Arc::new(listener::bind(addr, transparent).map_err(|_| OpenError::Backend)?);
+        self.listeners.insert(addr, Listening { socket: Arc::clone(&socket), pending: 1 });
+        Ok(Some(socket))
+    }
+
+    /// Closes the range `id`; says whether there was one. Connections that have come go on.
+    pub(super) fn close_range(&mut self, id: PinholeId) -> bool {
+        let Some(range) = self.ranges.remove(id) else { return false };
+        if !range.is_intercepted() {
+            range.addrs().for_each(|addr| self.stop_listening(addr));
+        }
+        true
+    }
+
     /// The pinhole `id`, pending or connected.
     pub(super) fn get(&self, id: PinholeId) -> Option<&Arc<Pinhole>> {
         self.pinholes.get(&id)
@@ -120,14 +170,29 @@ impl Table {
         self.listeners.get(&addr).is_some_and(|listening| Arc::ptr_eq(&listening.socket, socket))
     }
 
-    /// The pinhole of the peer that connected to `socket`, no longer pending; `None`: a stranger.
-    pub(super) fn connect(&mut self, triple: &Triple, socket: &Arc<TcpListener>) -> Option<Taken> {
+    /// The pinhole of the peer that connected to `socket`, no longer pending, or a new one called `id` in a
+    /// range; `None`: a stranger.
+    pub(super) fn connect(
+        &mut self,
+        triple: &Triple,
+        socket: &Arc<TcpListener>,
+        id: impl FnOnce() -> PinholeId,
+    ) -> Option<Taken> {
         if !self.listens(triple_addr(triple), socket) {
             return None;
         }
-        self.pending.get(triple)?.as_ref()?;
+        if self.pending.get(triple).is_none_or(Option::is_none) {
+            return Some(Taken { pinhole: self.enter_range(triple, id())?, last: false });
+        }
         let pinhole = self.pending.release(triple)??;
-        Some(Taken { last: self.leave(triple).is_some(), pinhole })
+        Some(Taken { last: self.leave(triple_addr(triple)).is_some(), pinhole })
+    }
+
+    /// The new pinhole `id` of a connection at `triple` in a range; `None`: it is in none.
+    pub(super) fn enter_range(&mut self, triple: &Triple, id: PinholeId) -> Option<Arc<Pinhole>> {
+        let pinhole = self.ranges.enter(id, triple)?;
+        self.pinholes.insert(pinhole.id, Arc::clone(&pinhole));
+        Some(pinhole)
     }
 
     /// Takes `id` back if it is pending. With the last one its port stops listening at once.
@@ -139,12 +204,7 @@ impl Table {
         }
         self.pending.release(&triple);
         self.pinholes.remove(&id);
-        if let Some(socket) = self.leave(&triple) {
-            // The accept task holds the socket, too: this stops it listening and wakes that task.
-            if let Err(error) = SockRef::from(&*socket).shutdown(Shutdown::Both) {
-                tracing::error!(listen = %triple_addr(&triple), %error, "cannot stop listening");
-            }
-        }
+        self.stop_listening(triple_addr(&triple));
     }
 
     /// Forgets a pinhole that has ended.
@@ -152,9 +212,18 @@ impl Table {
         self.pinholes.remove(&id);
     }
 
-    /// One pinhole less is pending at `triple`'s port; hands out the listener after the last one.
-    fn leave(&mut self, triple: &Triple) -> Option<Arc<TcpListener>> {
-        let addr = triple_addr(triple);
+    /// One pinhole less is pending at `addr`, which stops listening with the last one.
+    fn stop_listening(&mut self, addr: SocketAddr) {
+        if let Some(socket) = self.leave(addr) {
+            // The accept task holds the socket, too: this stops it listening and wakes that task.
+            if let Err(error) = SockRef::from(&*socket).shutdown(Shutdown::Both) {
+                tracing::error!(listen = %addr, %error, "cannot stop listening");
+            }
+        }
+    }
+
+    /// One pinhole less is pending at `addr`; hands out the listener after the last one.
+    fn leave(&mut self, addr: SocketAddr) -> Option<Arc<TcpListener>> {
         let listening = self.listeners.get_mut(&addr)?;
         listening.pending -= 1;
         if listening.pending > 0 {

@@ -6,6 +6,7 @@
 
 mod hear;
 mod orders;
+mod ranges;
 mod sweep;
 mod upkeep;
 
@@ -15,6 +16,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Instant;
+
+use ranges::Pair;
 
 use super::NftablesError;
 use super::elements::Way;
@@ -37,6 +40,8 @@ pub(super) struct State {
     pinholes: HashMap<PinholeId, Pinhole>,
     /// Pinholes that have elements in the kernel, by what their gates are keyed with.
     gates: HashMap<Triple, PinholeId>,
+    /// Ranges of sessions that are encrypted from end to end.
+    ranges: HashMap<PinholeId, Pair>,
     /// Connections by who dialled whom.
     flows: HashMap<Flow, PinholeId>,
     /// Connections that an earlier gateway has left to the kernel.
@@ -80,6 +85,7 @@ impl State {
             relay,
             pinholes: HashMap::new(),
             gates: HashMap::new(),
+            ranges: HashMap::new(),
             flows: HashMap::new(),
             stale: Vec::new(),
             graves: VecDeque::new(),

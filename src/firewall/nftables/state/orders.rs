@@ -25,7 +25,10 @@ impl State {
             // Only the relay's are.
             Order::Protect(_) => {}
             Order::Flow(direction) => self.narrow(id, direction),
-            Order::Close => self.close(id),
+            Order::Close => {
+                self.close(id);
+                self.close_range(id);
+            }
         }
     }
 

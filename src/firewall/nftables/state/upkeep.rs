@@ -78,6 +78,8 @@ impl State {
         for id in open {
             self.set_anew(id, now);
         }
+        let ranges = self.range_elements();
+        let _ = self.apply(ranges);
     }
 
     /// Cleans up for the last time; tells how many connections run in the kernel.
