@@ -252,9 +252,11 @@ impl Dialogue {
         let asked = asked.as_ref().or_else(|| self.asked.front());
         self.relaying = !matches!(asked, Some(Asked { fate: Fate::Answered, .. }));
         match asked {
-            Some(Asked { fate: Fate::Answered | Fate::Replaced, verb: Verb::Auth, .. })
-                if code == Some(*b"234") =>
-            {
+            Some(Asked { fate, verb: Verb::Auth, .. }) if code == Some(*b"234") => {
+                if *fate == Fate::Forwarded {
+                    self.engine.handle_server(now, &reply);
+                    self.perform(now, scene);
+                }
                 self.go_dark(now, scene);
             }
             Some(Asked { fate: Fate::Answered, .. }) => {}
@@ -293,7 +295,7 @@ impl Dialogue {
         Some(line)
     }
 
-    /// The client and the server speak TLS, which the gateway would have refused.
+    /// The client and the server speak TLS.
     fn go_dark(&mut self, now: Timestamp, scene: &mut Scene) {
         self.encrypted = true;
         scene.summary.encrypted += 1;
@@ -340,8 +342,9 @@ impl Dialogue {
                 Output::Order(pinhole, order) => scene.order(pinhole, order),
                 Output::Record(event) => scene.record(Some(&self.context), event),
                 Output::Tolerated(tolerance) => scene.summary.count_tolerance(tolerance),
-                // What follows cannot be read; the dialogue goes dark at its first byte.
-                Output::HangUp | Output::Handshake(_) => {}
+                // Whether the two have it, the server's own reply to AUTH tells.
+                Output::Handshake(side) => self.engine.handle_handshake(now, side, Ok(())),
+                Output::HangUp => {}
                 Output::Over => self.over = true,
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::addr::{CONTROL_PORT, Legs};
 use crate::config::{Config, Role, Service};
-use crate::policy::Policy;
+use crate::policy::{Policy, Terminate, Tls, UpstreamTls};
 use crate::reason::Reason;
 
 /// The rules file, or its defaults.
@@ -30,7 +30,7 @@ impl Rules {
     pub(super) fn new(config: Option<Config>) -> Self {
         match config {
             None => Self::Defaults(Arc::default()),
-            Some(config) => Self::Services(config.services),
+            Some(config) => Self::Services(config.services.into_iter().map(as_captured).collect()),
         }
     }
 
@@ -64,13 +64,20 @@ impl Rules {
     }
 }
 
+/// A capture shows a server as its client spoke to it: nobody asked it for TLS on a leg of the gateway's own.
+fn as_captured(service: Service) -> Service {
+    let Tls::Terminate(terminate) = service.policy.tls else { return service };
+    let tls = Tls::Terminate(Terminate { upstream: UpstreamTls::None, ..terminate });
+    Service { policy: Arc::new(Policy { tls, ..Policy::clone(&service.policy) }), ..service }
+}
+
 /// Whether a connection to `server` is one of the service's control connections. A capture may show it in front of
 /// the gateway or behind it.
 fn covers(service: &Service, server: SocketAddr) -> bool {
     let listens =
         |addr: &SocketAddr| *addr == server || (addr.ip().is_unspecified() && addr.port() == server.port());
     match service.role {
-        Role::Reverse => service.listen.iter().any(listens) || service.upstream.contains(&server),
+        Role::Reverse => service.listens().any(|addr| listens(&addr)) || service.upstream.contains(&server),
         Role::Forward => server.port() == CONTROL_PORT,
     }
 }

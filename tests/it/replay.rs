@@ -245,6 +245,30 @@ fn tls_ends_what_can_be_told() {
 }
 
 #[test]
+fn tls_ends_what_can_be_told_in_every_mode() {
+    let story = |tls: &str, dialogue: &str| {
+        let mut control = Control::greeted();
+        control.dialogue(dialogue);
+        control.close();
+        let service = format!("{{listen: 203.0.113.10:21, upstream: 10.0.0.5:21, tls: {tls}}}");
+        control.tape.play(Some(&format!("version: 1\nservices: {{a: {service}}}\n"))).story()
+    };
+    let encrypted = "C: AUTH TLS\nS: 234 go on\nC: \u{16}\u{3}\u{1} not a line\nS: \u{17}\u{3} neither";
+    let terminate =
+        "{mode: terminate, certificates: {chain: /c, key: /k}, upstream_tls: explicit, upstream_pin: /p}";
+    assert_eq!(story(terminate, encrypted), ["session.opened", "session.closed encrypted"]);
+    let blind = [
+        "session.opened",
+        "pinhole.opened blind",
+        "pinhole.revoked session-ended",
+        "session.closed encrypted",
+    ];
+    assert_eq!(story("{mode: blind, data_ports: 30000-30099}", encrypted), blind);
+    let plain = ["session.opened", "command.denied tls-required", "session.closed client-closed"];
+    assert_eq!(story(terminate, "C: USER alice\nS: 331 password"), plain);
+}
+
+#[test]
 fn a_connection_that_began_before_may_be_encrypted() {
     let mut control = Control::between("198.51.100.10:40122", "10.0.0.5:21");
     control.tape.packets.clear();
