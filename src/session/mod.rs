@@ -241,10 +241,12 @@ impl Session {
         let due = |deadline: Option<Timestamp>| deadline.is_some_and(|deadline| deadline <= now);
         if due(self.login_deadline()) {
             let (reason, text) = match self.phase {
-                Phase::Greeting | Phase::Securing => (Reason::UpstreamSilent, replies::SERVER_SILENT),
-                _ => (Reason::LoginTimeout, replies::LOGIN_TIMEOUT),
+                // In plain text it would make no sense to it.
+                _ if self.shakes_hands_with_client() => (Reason::ClientTls, None),
+                Phase::Greeting | Phase::Securing => (Reason::UpstreamSilent, Some(replies::SERVER_SILENT)),
+                _ => (Reason::LoginTimeout, Some(replies::LOGIN_TIMEOUT)),
             };
-            self.end(now, reason, Some(text));
+            self.end(now, reason, text);
         } else if due(self.idle_deadline()) {
             self.end(now, Reason::IdleTimeout, Some(replies::IDLE_TIMEOUT));
         }

@@ -98,6 +98,11 @@ impl Session {
         self.shield.handshake.is_some()
     }
 
+    /// Whether it is the client's.
+    pub(super) fn shakes_hands_with_client(&self) -> bool {
+        self.shield.handshake == Some(Side::Client)
+    }
+
     /// Whether the client's AUTH waits: what it sends meanwhile belongs to its handshake.
     pub(super) fn holds_client(&self) -> bool {
         self.shield.asked

@@ -124,3 +124,10 @@ fn an_implicit_client_is_private_from_the_start() {
     pair.client("USER alice").server("230 in").client("PASV").server("227 (10,0,0,5,160,2)");
     pair.client("RETR f").at_server("USER alice\nPASV\nRETR f");
 }
+
+#[test]
+fn t14_a_client_that_never_shakes_hands_hears_nothing_in_plain_text() {
+    let mut pair = greeted(terminating(|_| {}));
+    pair.client("AUTH TLS").forget();
+    pair.wait_secs(60).at_client("").did("hang-up; session.closed client-tls; over");
+}
