@@ -17,7 +17,10 @@ use crate::time::Timestamp;
 impl Session {
     /// Takes one command, if there is one and it may go; says whether it did.
     pub(super) fn read_command(&mut self, now: Timestamp) -> bool {
-        if self.phase != Phase::Running || self.queue.len() >= self.policy.limits.pending_commands {
+        if self.phase != Phase::Running
+            || self.holds_client()
+            || self.queue.len() >= self.policy.limits.pending_commands
+        {
             return false;
         }
         let Some(command) = self.held.take() else {
@@ -97,27 +100,27 @@ impl Session {
             return;
         }
         match command.verb {
-            Verb::Pasv | Verb::Epsv => self.passive(now, &command),
-            Verb::Port | Verb::Eprt => self.active(now, &command),
-            Verb::Lprt | Verb::Lpsv | Verb::Algs => {
-                let text = format!("502 {} is not supported; use EPRT or EPSV.", command.name);
-                self.deny_command(&command, Reason::NotSupported, &text);
-            }
             Verb::Auth => self.authenticate(now, &command),
             Verb::Pbsz => self.buffer_size(&command),
             Verb::Prot => self.protect_data(&command),
             Verb::Adat | Verb::Mic | Verb::Conf | Verb::Enc => {
-                self.deny_command(&command, Reason::TlsDenied, replies::NO_TLS);
+                self.deny_command(&command, Reason::TlsDenied, replies::NO_SECURITY_DATA);
             }
-            Verb::Ccc if self.is_shielded() => {
+            Verb::Ccc if self.is_client_shielded() => {
                 self.deny_command(&command, Reason::TlsDenied, replies::CCC_DENIED);
             }
             Verb::Ccc => self.deny_command(&command, Reason::TlsDenied, replies::NO_CCC),
             Verb::Rein if self.is_shielded() => {
                 self.deny_command(&command, Reason::NotSupported, replies::REIN_DENIED);
             }
-            Verb::User | Verb::Pass | Verb::Acct if self.lacks_tls() => {
+            verb if self.lacks_tls(verb) => {
                 self.deny_command(&command, Reason::TlsRequired, replies::TLS_FIRST);
+            }
+            Verb::Pasv | Verb::Epsv => self.passive(now, &command),
+            Verb::Port | Verb::Eprt => self.active(now, &command),
+            Verb::Lprt | Verb::Lpsv | Verb::Algs => {
+                let text = format!("502 {} is not supported; use EPRT or EPSV.", command.name);
+                self.deny_command(&command, Reason::NotSupported, &text);
             }
             verb if verb.transfer().is_some() => self.transfer(now, command),
             _ => self.plain(now, &command),
@@ -164,6 +167,7 @@ impl Session {
             Some(argument) => emit_line(&mut line, &[command.name.as_bytes(), b" ", argument]),
             None => emit_line(&mut line, &[command.name.as_bytes()]),
         }
+        self.tell_server(command.verb);
         self.queue.push(pending);
         let output = if urgent { Output::SynchToServer(line) } else { Output::ToServer(line) };
         self.outputs.push_back(output);

@@ -228,6 +228,8 @@ impl Session {
             return self.deny_command(command, Reason::NoSetup, replies::NO_SETUP);
         };
         pinhole.protected = legs.any();
+        // A server that dialled early is joined by now, but its bytes have yet to go out.
+        pinhole.arrived &= !legs.any();
         let path = printable(command.argument());
         pinhole.transfer =
             Some(if path.is_empty() { command.name.clone() } else { format!("{} {path}", command.name) });

@@ -240,13 +240,11 @@ impl Session {
         self.expire_waiting(now);
         let due = |deadline: Option<Timestamp>| deadline.is_some_and(|deadline| deadline <= now);
         if due(self.login_deadline()) {
-            let (reason, text) = match self.phase {
-                // In plain text it would make no sense to it.
-                _ if self.shakes_hands_with_client() => (Reason::ClientTls, None),
-                Phase::Greeting | Phase::Securing => (Reason::UpstreamSilent, Some(replies::SERVER_SILENT)),
-                _ => (Reason::LoginTimeout, Some(replies::LOGIN_TIMEOUT)),
+            let (reason, text) = match self.is_servers_turn() {
+                true => (Reason::UpstreamSilent, replies::SERVER_SILENT),
+                false => (Reason::LoginTimeout, replies::LOGIN_TIMEOUT),
             };
-            self.end(now, reason, text);
+            self.end(now, reason, Some(text));
         } else if due(self.idle_deadline()) {
             self.end(now, Reason::IdleTimeout, Some(replies::IDLE_TIMEOUT));
         }
@@ -308,6 +306,9 @@ impl Session {
             if self.is_ended() || !self.read_reply(now) {
                 break;
             }
+        }
+        if self.shakes_hands() {
+            self.end_if_done(now);
         }
     }
 
@@ -380,7 +381,7 @@ impl Session {
         if let Some(waiting) = self.waiting.take() {
             self.send(&waiting.reply);
         }
-        if let Some(text) = farewell {
+        if let Some(text) = farewell.filter(|_| !self.shakes_hands_with(Side::Client)) {
             self.send_reply(text.as_bytes());
         }
         self.phase = Phase::Ended(reason);

@@ -129,6 +129,11 @@ impl Queue {
         })
     }
 
+    /// Whether a command of the gateway's own, to secure the server's leg, waits for its reply.
+    pub(super) fn secures(&self) -> bool {
+        self.pending.iter().any(|pending| matches!(pending, Pending::Secure(_)))
+    }
+
     /// Whether a transfer command waits for its final reply.
     pub(super) fn has_transfer(&self) -> bool {
         self.pending.iter().any(|pending| matches!(pending, Pending::Transfer { .. }))

@@ -26,13 +26,14 @@ pub(super) const BAD_PASSIVE: &str = "425 The server announced an address that i
 
 pub(super) const TLS_DENIED: &str = "534 TLS is not available here.";
 pub(super) const NO_TLS: &str = "503 The connection is not protected.";
+pub(super) const NO_SECURITY_DATA: &str = "503 AUTH TLS goes without security data.";
 pub(super) const NO_CCC: &str = "533 The connection is not protected.";
 pub(super) const CCC_DENIED: &str = "534 The connection stays protected.";
 pub(super) const REIN_DENIED: &str = "502 REIN is not possible under TLS; connect anew.";
 pub(super) const BEGIN_TLS: &str = "234 Begin TLS.";
 pub(super) const OTHER_AUTH: &str = "504 AUTH TLS is what is known here.";
 pub(super) const PROTECTED_ALREADY: &str = "503 The connection is protected already.";
-pub(super) const AUTH_FIRST: &str = "503 AUTH comes before USER.";
+pub(super) const AUTH_FIRST: &str = "503 AUTH comes first; connect anew.";
 pub(super) const PLAINTEXT_AFTER_AUTH: &str = "421 Nothing may come between AUTH and the TLS handshake.";
 pub(super) const BUFFER_SIZE: &str = "200 PBSZ=0";
 pub(super) const BAD_BUFFER_SIZE: &str = "501 PBSZ takes a number of at most ten digits.";

@@ -70,7 +70,8 @@ impl Session {
     }
 
     fn preliminary(&mut self, now: Timestamp, reply: &Reply) {
-        if self.queue.is_empty() {
+        // The gateway's own commands have no preliminary reply that could be meant for the client.
+        if self.queue.is_empty() || self.queue.secures() {
             return self.unsolicited(now);
         }
         match self.queue.start(reply.code) {
@@ -115,6 +116,7 @@ impl Session {
             Pending::Reinitialize => {
                 if !reply.code.is_negative() {
                     self.log_out(now);
+                    self.server_forgot();
                 }
                 self.send(&reply);
             }
@@ -273,7 +275,7 @@ fn edit_features(reply: Reply, policy: &Policy) -> Reply {
 
 /// Whether a line of FEAT names a feature that goes through the gateway as it is.
 fn passes(line: &[u8], code: ReplyCode, passes_tls: bool) -> bool {
-    const HIDDEN: [&[u8]; 6] = [b"ADAT", b"ALGS", b"EPRT", b"EPSV", b"LPRT", b"LPSV"];
+    const HIDDEN: [&[u8]; 8] = [b"ADAT", b"ALGS", b"CPSV", b"EPRT", b"EPSV", b"LPRT", b"LPSV", b"SSCN"];
     const TLS: [&[u8]; 4] = [b"AUTH", b"CCC", b"PBSZ", b"PROT"];
     // Some servers put the code before every line.
     let line = line.strip_prefix(format!("{code}-").as_bytes()).unwrap_or(line).trim_ascii_start();

@@ -5,7 +5,7 @@
 //! that came in plain text before a handshake counts behind it, and nothing falls back (P7).
 
 use super::queue::Pending;
-use super::{Event, EventKind, Login, Output, Phase, Session, Tolerance, commands_of, replies, replies_of};
+use super::{Event, EventKind, Output, Phase, Session, Tolerance, commands_of, replies, replies_of};
 use crate::ftp::{Command, Reply, Verb};
 use crate::pinhole::Protected;
 use crate::policy::{MinProtection, Tls, UpstreamTls};
@@ -48,6 +48,8 @@ pub(super) struct Shield {
     asked: bool,
     /// Whether data is protected was said where nobody here heard it (blind, then CCC).
     pub(super) unseen: bool,
+    /// The server heard something from the client in plain text that it may remember.
+    told: bool,
 }
 
 impl Session {
@@ -98,9 +100,16 @@ impl Session {
         self.shield.handshake.is_some()
     }
 
-    /// Whether it is the client's.
-    pub(super) fn shakes_hands_with_client(&self) -> bool {
-        self.shield.handshake == Some(Side::Client)
+    pub(super) fn shakes_hands_with(&self, side: Side) -> bool {
+        self.shield.handshake == Some(side)
+    }
+
+    /// Whether it is the server whose word or handshake comes next, before anything of the client.
+    pub(super) fn is_servers_turn(&self) -> bool {
+        match self.shield.handshake {
+            Some(side) => side == Side::Server,
+            None => self.shield.asked || matches!(self.phase, Phase::Greeting | Phase::Securing),
+        }
     }
 
     /// Whether the client's AUTH waits: what it sends meanwhile belongs to its handshake.
@@ -129,8 +138,8 @@ impl Session {
     fn secure_server(&mut self, now: Timestamp) {
         if !self.shield.server {
             self.ask_server(Step::Auth);
-        } else if self.policy.tls.passes_data() {
-            // The client's own PBSZ and PROT go through to the server.
+        } else if self.policy.tls.passes_data() && !self.shield.private {
+            // The client's own PBSZ and PROT go through to the server; with implicit FTPS there are none.
             self.server_secured(now);
         } else {
             self.ask_server(Step::Pbsz);
@@ -195,8 +204,8 @@ impl Session {
         if self.shield.client {
             return self.deny_auth(Reason::TlsOrder, replies::PROTECTED_ALREADY);
         }
-        if self.login != Login::Nobody {
-            // What was said in plain text would count behind the handshake.
+        if self.shield.told {
+            // What was said in plain text would count behind the handshake (P7).
             return self.deny_auth(Reason::TlsOrder, replies::AUTH_FIRST);
         }
         if !(tls || ssl) {
@@ -226,6 +235,7 @@ impl Session {
             return self.refuse_plaintext(now);
         }
         self.client = commands_of(&self.policy);
+        self.epsv_all = false;
         self.send_reply(replies::BEGIN_TLS.as_bytes());
         self.shake_hands(Side::Client);
     }
@@ -312,18 +322,42 @@ impl Session {
         self.shield.unseen || (self.shield.private && self.passes_protection())
     }
 
+    /// Whether the client's leg is under TLS.
+    pub(super) fn is_client_shielded(&self) -> bool {
+        self.shield.client
+    }
+
     /// Whether a leg is under TLS, so that REIN would have to clear it.
     pub(super) fn is_shielded(&self) -> bool {
         self.shield.client || self.shield.server
     }
 
-    /// Whether the client has to send AUTH before it may log in.
-    pub(super) fn lacks_tls(&self) -> bool {
-        self.policy.tls.min_protection() >= MinProtection::Control && !self.shield.client
+    /// Whether the client has to send AUTH before `verb`.
+    pub(super) fn lacks_tls(&self, verb: Verb) -> bool {
+        let required = self.policy.tls.min_protection() >= MinProtection::Control;
+        required && !self.shield.client && !leaves_no_trace(verb)
+    }
+
+    /// `verb` goes to the server.
+    pub(super) fn tell_server(&mut self, verb: Verb) {
+        self.shield.told |= !self.shield.client && !leaves_no_trace(verb);
+    }
+
+    /// The server forgot what it was told.
+    pub(super) fn server_forgot(&mut self) {
+        self.shield.told = false;
     }
 
     /// Whether the client has to send PROT P before a transfer.
     pub(super) fn lacks_privacy(&self) -> bool {
         self.policy.tls.min_protection() == MinProtection::Private && !self.shield.private
     }
+}
+
+/// Whether the server remembers nothing of `verb`: it may come in plain text before AUTH.
+fn leaves_no_trace(verb: Verb) -> bool {
+    matches!(
+        verb,
+        Verb::Abor | Verb::Feat | Verb::Help | Verb::Noop | Verb::Quit | Verb::Rein | Verb::Stat | Verb::Syst
+    )
 }

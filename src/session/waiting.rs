@@ -61,6 +61,8 @@ impl Session {
     pub(super) fn fail_transfer(&mut self, id: PinholeId, text: &'static str) {
         let waits = self.waiting.as_ref().is_some_and(|waiting| waiting.pinhole == id);
         if waits || self.queue.has_transfer_of(id) {
+            // An ABOR may have ended others without a reply of their own.
+            self.failed.retain(|failed| self.queue.has_transfer_of(failed.pinhole));
             self.failed.push(Failed { pinhole: id, text });
         }
     }

@@ -55,6 +55,8 @@ pub struct Pair {
     /// Openings wait for [`Pair::answer_open`].
     pub answer_later: bool,
     waiting: Option<Expectation>,
+    /// Handshakes come to their end at once: whether well, bit by bit.
+    pub at_once: Option<u64>,
     /// The handshake that the engine waits for.
     handshake: Option<Side>,
     range_open: bool,
@@ -122,6 +124,7 @@ impl Pair {
             fail: VecDeque::new(),
             answer_later: false,
             waiting: None,
+            at_once: None,
             handshake: None,
             range_open: false,
             policy,
@@ -239,9 +242,14 @@ impl Pair {
 
     /// The handshake that the engine waits for, on this leg, comes to this end.
     pub fn shakes_hands(&mut self, side: Side, result: Result<(), Reason>) -> &mut Self {
-        assert_eq!(self.handshake.take(), Some(side));
-        self.session.handle_handshake(self.now, side, result);
+        assert_eq!(self.handshake, Some(side));
+        self.end_handshake(side, result);
         self.pump()
+    }
+
+    fn end_handshake(&mut self, side: Side, result: Result<(), Reason>) {
+        self.handshake = None;
+        self.session.handle_handshake(self.now, side, result);
     }
 
     pub fn data(&mut self, id: u64, event: DataEvent) -> &mut Self {
@@ -366,9 +374,17 @@ impl Pair {
 
     /// Takes every output, answers openings, checks what must always hold.
     fn pump(&mut self) -> &mut Self {
-        while let Some(output) = self.session.poll_output() {
-            assert!(!self.over, "after the end: {output:?}");
-            self.take(output);
+        loop {
+            while let Some(output) = self.session.poll_output() {
+                assert!(!self.over, "after the end: {output:?}");
+                self.take(output);
+            }
+            let Some(side) = self.handshake else { break };
+            assert!(!self.session.wants_client() && !self.session.wants_server(), "in a handshake");
+            let Some(bits) = self.at_once else { break };
+            self.at_once = Some(bits.rotate_right(1));
+            let failed = if side == Side::Client { Reason::ClientTls } else { Reason::UpstreamTls };
+            self.end_handshake(side, if bits & 1 == 1 { Ok(()) } else { Err(failed) });
         }
         let pending =
             self.pinholes.values().filter(|backed| !backed.closed && !backed.flows && !backed.connected);
@@ -382,6 +398,13 @@ impl Pair {
     }
 
     fn take(&mut self, output: Output) {
+        let to = match output {
+            Output::ToClient(_) => Some(Side::Client),
+            Output::ToServer(_) | Output::SynchToServer(_) => Some(Side::Server),
+            _ => None,
+        };
+        // P7: a leg in a handshake is sent nothing in plain text.
+        assert!(to.is_none() || to != self.handshake, "in a handshake: {output:?}");
         match output {
             Output::ToClient(bytes) => self.client_bytes.extend(bytes),
             Output::ToServer(bytes) => {
@@ -439,7 +462,8 @@ impl Pair {
         assert!(!self.policy.require_login || self.logged_in, "a pinhole before the login");
         let again = self.policy.tolerate.reused_port;
         assert!(again || self.opens <= self.setups_sent, "a pinhole that the client did not ask for");
-        self.trace.push(format!("open {} to {}", permit.mode().as_str(), permit.to()));
+        let terminated = if expectation.terminated { " under TLS" } else { "" };
+        self.trace.push(format!("open {} to {}{terminated}", permit.mode().as_str(), permit.to()));
         if self.answer_later {
             assert!(self.waiting.replace(expectation).is_none(), "two openings at a time");
         } else {
