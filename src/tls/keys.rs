@@ -13,6 +13,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::store::Store;
 use super::terminal::Loaded;
+use crate::pinhole::Direction;
 use crate::policy::DataTls;
 use crate::reason::Reason;
 
@@ -20,7 +21,7 @@ use crate::reason::Reason;
 /// connections that could not resume made of it.
 const SESSION_IDS: usize = 4;
 
-/// TLS 1.3 tickets that a data connection hands out, one for the next.
+/// TLS 1.3 tickets that a data connection to the client hands out, one for the next.
 const DATA_TICKETS: usize = 1;
 
 /// The TLS of one session.
@@ -74,15 +75,24 @@ impl Keys {
     }
 
     /// Has the handshake of a data connection of the client, who is the TLS client whoever dialled
-    /// (RFC 4217 section 7).
+    /// (RFC 4217 section 7). The bytes will go in `direction`.
     ///
     /// # Errors
     /// It failed, or the connection has not in common with the control connection what it has to have.
-    pub async fn accept_data<S: Stream>(&self, stream: S) -> Result<TlsStream<S>, Reason> {
+    pub async fn accept_data<S: Stream>(
+        &self,
+        stream: S,
+        direction: Direction,
+    ) -> Result<TlsStream<S>, Reason> {
         let client = self.client.get().ok_or(Reason::DataTls)?;
         let mut config = client.config.clone();
         config.alpn_protocols.push(b"ftp-data".to_vec());
-        config.send_tls13_tickets = DATA_TICKETS;
+        config.send_tls13_tickets = match direction {
+            // Clients that only send close without having read a ticket; the reset that this makes takes back
+            // what is still on its way.
+            Direction::ToServer => 0,
+            Direction::ToClient | Direction::Both => DATA_TICKETS,
+        };
         let stream = TlsAcceptor::from(Arc::new(config)).accept(stream).await.map_err(|error| {
             tracing::debug!(%error, "TLS handshake of a client's data connection failed");
             Reason::DataTls

@@ -14,9 +14,9 @@ use super::{Keys, TlsError, files, provider, trust};
 use crate::config::model::{ClientCertificates, Service, Tls, TlsVersion, UpstreamSettings};
 use crate::policy::DataTls;
 
-/// TLS 1.3 tickets that a control connection hands out: clients that use each once have a few transfers
-/// before the data connections' own tickets reach them.
-const TICKETS: usize = 4;
+/// TLS 1.3 tickets that a control connection hands out. Clients that use each once have so many uploads in a row:
+/// only data connections that they read bring more. rustls as a client keeps no more than these.
+const TICKETS: usize = 8;
 
 /// One service's certificates, keys and trust. New sessions take what was loaded last.
 #[derive(Debug)]

@@ -45,7 +45,7 @@ impl Terminator<'_> {
     pub(super) async fn run(&self, direction: Direction, delivered: impl FnOnce(bool)) -> Result<(), Reason> {
         self.watch.meter.touch();
         // At the same time: either peer may wait for the other.
-        let handshakes = async { tokio::try_join!(self.client_end(), self.server_end()) };
+        let handshakes = async { tokio::try_join!(self.client_end(direction), self.server_end()) };
         let (client, server) = self.watch.bounded(handshakes).await?;
         let meter = self.watch.meter;
         match direction {
@@ -57,9 +57,9 @@ impl Terminator<'_> {
         }
     }
 
-    async fn client_end(&self) -> Result<End<'_>, Reason> {
+    async fn client_end(&self, direction: Direction) -> Result<End<'_>, Reason> {
         match self.legs.client {
-            true => Ok(End::protected(self.keys.accept_data(Wire::new(self.client)).await?)),
+            true => Ok(End::protected(self.keys.accept_data(Wire::new(self.client), direction).await?)),
             false => Ok(End::clear(self.client)),
         }
     }
