@@ -15,6 +15,7 @@ use std::task::{Context, Poll, ready};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 
 use super::pump::{Watch, half_close, reset, silent_end};
@@ -43,11 +44,15 @@ impl Terminator<'_> {
     /// # Errors
     /// Why both ends have to be reset.
     pub(super) async fn run(&self, direction: Direction, delivered: impl FnOnce(bool)) -> Result<(), Reason> {
-        self.watch.meter.touch();
         // At the same time: either peer may wait for the other.
         let handshakes = async { tokio::try_join!(self.client_end(direction), self.server_end()) };
-        let (client, server) = self.watch.bounded(handshakes).await?;
+        let (client, server) = tokio::select! {
+            biased;
+            reason = self.watch.orders.closed() => return Err(reason),
+            ends = handshakes => ends?,
+        };
         let meter = self.watch.meter;
+        meter.touch();
         match direction {
             Direction::ToServer => self.move_bytes(client, server, &meter.to_server, delivered).await,
             // A protected transfer has a direction in any case.
@@ -58,17 +63,27 @@ impl Terminator<'_> {
     }
 
     async fn client_end(&self, direction: Direction) -> Result<End<'_>, Reason> {
-        match self.legs.client {
-            true => Ok(End::protected(self.keys.accept_data(Wire::new(self.client), direction).await?)),
-            false => Ok(End::clear(self.client)),
+        if !self.legs.client {
+            return Ok(End::clear(self.client));
         }
+        let handshake = self.keys.accept_data(Wire::new(self.client), direction);
+        self.in_time(handshake, Reason::DataTls).await
     }
 
     async fn server_end(&self) -> Result<End<'_>, Reason> {
-        match self.legs.server {
-            true => Ok(End::protected(self.keys.dial_data(Wire::new(self.server)).await?)),
-            false => Ok(End::clear(self.server)),
+        if !self.legs.server {
+            return Ok(End::clear(self.server));
         }
+        self.in_time(self.keys.dial_data(Wire::new(self.server)), Reason::UpstreamDataTls).await
+    }
+
+    /// The end that `handshake` leads to; `late`, if it takes as long as a data connection may be idle.
+    async fn in_time<'a>(
+        &self,
+        handshake: impl Future<Output = Result<TlsStream<Wire<'a>>, Reason>>,
+        late: Reason,
+    ) -> Result<End<'a>, Reason> {
+        Ok(End::protected(timeout(self.watch.idle, handshake).await.unwrap_or(Err(late))?))
     }
 
     async fn move_bytes(

@@ -61,6 +61,10 @@ impl Gate {
         Self { runtime, gateway: Some(gateway), log }
     }
 
+    pub(super) fn reload_certificates(&self) {
+        self.gateway.as_ref().unwrap().reload_certificates();
+    }
+
     /// The first record of this kind, which may still have to come.
     pub(super) fn record(&self, kind: EventKind) -> Record {
         let found = self.log.wait_for(PATIENCE, |record| record.event.kind == kind);

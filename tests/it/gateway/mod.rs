@@ -6,6 +6,7 @@
 
 mod disk;
 mod foreign;
+mod ftps;
 mod host;
 mod lab;
 mod limits;
@@ -13,6 +14,7 @@ mod load;
 mod peer;
 mod pinholes;
 mod program;
+mod secure;
 mod start;
 mod stop;
 mod stream;

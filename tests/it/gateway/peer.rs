@@ -1,17 +1,32 @@
 //! One end of a connection, spoken by a test line by line.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::PATIENCE;
+use super::secure::Tls;
 
 /// A socket and what was read from it beyond the last line.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) stream: TcpStream,
+    /// What runs over the socket, once it does.
+    pub(super) tls: Option<Tls>,
     read: Vec<u8>,
+}
+
+/// What comes in, under TLS or not.
+struct Incoming<'a>(&'a mut Peer);
+
+impl Read for Incoming<'_> {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        match &mut self.0.tls {
+            Some(tls) => tls.receive(&mut self.0.stream, space),
+            None => self.0.stream.read(space),
+        }
+    }
 }
 
 impl Peer {
@@ -19,7 +34,7 @@ impl Peer {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, read: Vec::new() }
+        Self { stream, tls: None, read: Vec::new() }
     }
 
     /// Connects from an address of the caller's choice.
@@ -73,7 +88,11 @@ impl Peer {
     }
 
     pub(super) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).unwrap();
+        match &mut self.tls {
+            Some(tls) => tls.send(&mut self.stream, bytes.as_ref()),
+            None => self.stream.write_all(bytes.as_ref()),
+        }
+        .unwrap();
     }
 
     /// Sends one line.
@@ -89,7 +108,7 @@ impl Peer {
                 return String::from_utf8(line).unwrap();
             }
             let mut bytes = [0; 16384];
-            let count = self.stream.read(&mut bytes).unwrap_or_else(|error| panic!("no line: {error}"));
+            let count = Incoming(self).read(&mut bytes).unwrap_or_else(|error| panic!("no line: {error}"));
             assert!(count > 0, "no line but the end after {:?}", String::from_utf8_lossy(&self.read));
             self.read.extend(&bytes[..count]);
         }
@@ -110,7 +129,7 @@ impl Peer {
     pub(super) fn take(&mut self, count: usize) -> Vec<u8> {
         assert!(self.read.is_empty(), "lines and bytes do not mix");
         let mut bytes = vec![0; count];
-        self.stream.read_exact(&mut bytes).unwrap();
+        Incoming(self).read_exact(&mut bytes).unwrap();
         bytes
     }
 
@@ -122,7 +141,9 @@ impl Peer {
     /// Everything up to an orderly end.
     pub(super) fn rest(mut self) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut self.read);
-        self.stream.read_to_end(&mut bytes).unwrap_or_else(|error| panic!("{error} after {bytes:?}"));
+        Incoming(&mut self)
+            .read_to_end(&mut bytes)
+            .unwrap_or_else(|error| panic!("{error} after {}", bytes.escape_ascii()));
         bytes
     }
 
@@ -134,7 +155,7 @@ impl Peer {
     /// Reads to the end, which has to be a reset; gives what came before it.
     pub(super) fn rest_until_reset(mut self) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut self.read);
-        match self.stream.read_to_end(&mut bytes) {
+        match Incoming(&mut self).read_to_end(&mut bytes) {
             Err(error) if error.kind() == ErrorKind::ConnectionReset => bytes,
             other => panic!("{other:?} instead of a reset"),
         }

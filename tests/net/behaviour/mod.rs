@@ -7,6 +7,9 @@ mod attacks;
 mod peer;
 mod pinholes;
 mod protection;
+#[path = "../../it/gateway/secure.rs"]
+#[allow(dead_code, reason = "shared with the it tests")]
+mod secure;
 mod stage;
 mod table;
 mod transfers;
