@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use ftp_pinhole::addr::Legs;
-use ftp_pinhole::policy::{Policy, Tolerances};
+use ftp_pinhole::pinhole::DataEvent;
+use ftp_pinhole::policy::{MinProtection, Policy, Terminate, Tls, Tolerances, UpstreamTls};
+use ftp_pinhole::session::Side;
 use proptest::prelude::*;
 
 use crate::pair::{Pair, legs, policy};
@@ -15,10 +17,13 @@ enum Step {
     Server(&'static [u8]),
     Connect(u64),
     Close(u64),
+    Deliver(u64),
+    /// The handshake on this leg succeeds.
+    Shake(Side),
     Wait(u64),
 }
 
-use Step::{Client, Close, Connect, Server, Wait};
+use Step::{Client, Close, Connect, Deliver, Server, Shake, Wait};
 
 /// What came out: the bytes to each side, and everything else in order.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,6 +48,14 @@ fn play(policy: &Policy, legs: Legs, steps: &[Step], mut cut: impl FnMut(usize) 
                 pair.close(*id, 1, 2);
                 continue;
             }
+            Deliver(id) => {
+                pair.data(*id, DataEvent::Delivered { notified: true });
+                continue;
+            }
+            Shake(side) => {
+                pair.shakes_hands(*side, Ok(()));
+                continue;
+            }
             Wait(seconds) => {
                 pair.wait(Duration::from_secs(*seconds));
                 continue;
@@ -65,8 +78,75 @@ fn play(policy: &Policy, legs: Legs, steps: &[Step], mut cut: impl FnMut(usize) 
     }
 }
 
+/// A policy, the two legs and what happens.
+type Dialogue = (Policy, Legs, Vec<Step>);
+
+/// Dialogues in which a leg goes over to TLS. Nothing comes in one flight with what begins a handshake: there the
+/// cut decides whether it is the engine or the handshake that meets it.
+fn dialogues_with_tls() -> Vec<Dialogue> {
+    let terminating = |upstream, passthrough| {
+        let min_protection = MinProtection::Clear;
+        let terminate = Terminate { upstream, min_protection, passthrough, ..Terminate::default() };
+        policy(|policy| policy.tls = Tls::Terminate(terminate))
+    };
+    let login = [Client(b"USER a\r\nPASS b\r\n"), Server(b"331 p\r\n230 in\r\n")];
+    let protected = [
+        &[Client(b"PBSZ 0\r\nPROT P\r\nPROT X\r\nAUTH TLS\r\nCCC\r\n")][..],
+        &login,
+        &[
+            Client(b"PASV\r\nRETR f\r\nNOOP\r\n"),
+            Server(b"227 (10,0,0,5,160,2)\r\n150 x\r\n226 done\r\n"),
+            Connect(1),
+            Deliver(1),
+            Server(b"200 ok\r\n"),
+            Close(1),
+            Client(b"EPSV\r\nPROT C\r\nSTOR g\r\n\xff\xf4\xff\xf2ABOR\r\n"),
+            Server(b"227 (10,0,0,5,160,3)\r\n150 x\r\n426 cut\r\n226 y\r\n"),
+        ],
+    ];
+    let explicit = [
+        &[
+            Client(b"FEAT\r\nAUTH GSSAPI\r\nAUTH TLS\r\n"),
+            Server(b"220 hi\r\n211-x\r\n AUTH TLS\r\n211 end\r\n"),
+            Shake(Side::Client),
+        ][..],
+        &protected.concat(),
+    ];
+    let as_client = [
+        &[
+            Server(b"220 hi\r\n"),
+            Client(b"AUTH TLS\r\n"),
+            Server(b"234-go\r\n234 on\r\n"),
+            Shake(Side::Server),
+            Server(b"200 ok\r\n200 ok\r\n"),
+            Shake(Side::Client),
+        ][..],
+        &protected.concat(),
+    ];
+    let passing = [
+        &[
+            Shake(Side::Server),
+            Server(b"220 hi\r\n"),
+            Client(b"AUTH TLS\r\n"),
+            Shake(Side::Client),
+            Client(b"PBSZ 0\r\nPROT P\r\n"),
+            Server(b"200 ok\r\n200 ok\r\n"),
+        ][..],
+        &login,
+        &[
+            Client(b"PASV\r\nRETR f\r\nPROT C\r\nQUIT\r\n"),
+            Server(b"227 (10,0,0,5,160,2)\r\n150 x\r\n226 y\r\n534 no\r\n221 bye\r\n"),
+        ],
+    ];
+    vec![
+        (terminating(UpstreamTls::None, false), legs(4, 4), explicit.concat()),
+        (terminating(UpstreamTls::AsClient, false), legs(4, 4), as_client.concat()),
+        (terminating(UpstreamTls::Implicit, true), legs(4, 4), passing.concat()),
+    ]
+}
+
 /// Dialogues as clients and servers really hold them, and as nobody should.
-fn dialogues() -> Vec<(Policy, Legs, Vec<Step>)> {
+fn dialogues() -> Vec<Dialogue> {
     let strict = Policy::default();
     let lenient = policy(|policy| {
         policy.tolerate = Tolerances {
@@ -84,7 +164,7 @@ fn dialogues() -> Vec<(Policy, Legs, Vec<Step>)> {
         steps
     };
     let with = |steps: &[Step]| [login(), steps.to_vec()].concat();
-    vec![
+    let plain = vec![
         (
             strict.clone(),
             legs(4, 4),
@@ -146,7 +226,8 @@ fn dialogues() -> Vec<(Policy, Legs, Vec<Step>)> {
         ),
         (strict.clone(), legs(4, 4), vec![Client(b"GET / HTTP/1.1\r\nHost: x\r\n"), Server(b"220 hi\r\n")]),
         (strict, legs(4, 4), vec![Client(b"\x16\x03\x01\x02\x00\x01"), Server(b"220 hi\r\n")]),
-    ]
+    ];
+    [plain, dialogues_with_tls()].concat()
 }
 
 #[test]
@@ -186,6 +267,11 @@ fn the_dialogues_reach_what_they_are_meant_to() {
         "tolerated reused-port",
         "tolerated unpadded-multiline",
         "pinhole.denied foreign-address",
+        "p-1 protect client",
+        "p-1 protect both",
+        "p-2 protect server",
+        "p-1 both",
+        "command.denied tls-order",
     ] {
         assert!(all.contains(wanted), "{wanted} in\n{all}");
     }
