@@ -16,7 +16,7 @@ use super::words::{
     UPSTREAM_VERIFY,
 };
 use crate::addr::PortSet;
-use crate::policy::{self, DataTls, Terminate, UpstreamTls};
+use crate::policy::{self, DataTls, MinProtection, Terminate, UpstreamTls};
 
 /// What the section says; all is off without it.
 pub(super) struct TlsSection<'a> {
@@ -77,15 +77,28 @@ fn terminate<'a>(mut section: Section<'a>, placement: &Placement) -> TlsSection<
     section.set("upstream_tls", &mut terminate.upstream, value::word(UPSTREAM_TLS));
     let upstream = upstream(&mut section, terminate.upstream);
     section.set("data", &mut terminate.passthrough, value::word(DATA));
-    if terminate.passthrough && terminate.upstream == UpstreamTls::None {
-        section
-            .refuse("data", "passthrough needs TLS to the server (allowed with upstream_tls: none: relay)");
-    }
+    refuse_passthrough(&mut section, &terminate);
     section.finish();
     let implicit_listen = values(&implicit);
     let settings =
         Tls { certificates, implicit_listen, min_version, client_certificates, client_ca, upstream };
     TlsSection { policy: policy::Tls::Terminate(terminate), settings: Some(settings), implicit }
+}
+
+/// Data that passes the gateway by is protected on both legs or on none.
+fn refuse_passthrough(section: &mut Section, terminate: &Terminate) {
+    if !terminate.passthrough {
+        return;
+    }
+    if terminate.upstream == UpstreamTls::None {
+        section
+            .refuse("data", "passthrough needs TLS to the server (allowed with upstream_tls: none: relay)");
+    } else if terminate.min_protection == MinProtection::Clear {
+        section.refuse(
+            "data",
+            "passthrough is for clients with TLS (allowed with min_protection: clear: relay)",
+        );
+    }
 }
 
 /// `certificates`, at least one.

@@ -440,3 +440,48 @@ fn every_leniency_and_preset_is_documented() {
         assert!(docs.contains(word), "{word} is not documented");
     }
 }
+
+#[test]
+fn tls_keys_that_contradict_each_other_are_refused() {
+    let base = "mode: terminate, certificates: {chain: /c, key: /k}";
+    let refused = [
+        ("mode: terminate", "certificates: is missing"),
+        ("mode: blind", "data_ports: is missing"),
+        ("mode: blind, data_ports: 2000-3000", "data_ports: 2000-3000 are 1001 ports"),
+        ("mode: deny, data_ports: 2000-2001", "data_ports: is not a known key"),
+        (&format!("{base}, client_ca: /a"), "client_ca: is for client_certificates"),
+        (&format!("{base}, client_certificates: require"), "client_ca: is missing"),
+        (&format!("{base}, data_tls: same-certificate"), "data_tls: same-certificate needs"),
+        (&format!("{base}, upstream_pin: /p"), "upstream_pin: is for upstream_tls"),
+        (&format!("{base}, upstream_tls: explicit"), "upstream_ca: is missing (allowed: one of"),
+        (
+            &format!("{base}, upstream_tls: explicit, upstream_pin: /p, upstream_ca: /a"),
+            "names the server's certificate twice",
+        ),
+        (
+            &format!("{base}, upstream_tls: explicit, upstream_pin: 'sha256:12'"),
+            "upstream_pin: sha256:12 is not",
+        ),
+        (
+            &format!("{base}, upstream_tls: explicit, upstream_verify: none"),
+            "upstream_verify: none is not known",
+        ),
+        (&format!("{base}, data: passthrough"), "data: passthrough needs TLS to the server"),
+        (
+            &format!(
+                "{base}, upstream_tls: explicit, upstream_pin: /p, data: passthrough, min_protection: clear"
+            ),
+            "data: passthrough is for clients with TLS",
+        ),
+    ];
+    for (tls, expected) in refused {
+        let said = service_errors(&format!("tls: {{{tls}}}"));
+        assert_eq!(said.lines().count(), 1, "{tls}: {said}");
+        assert!(said.contains(expected), "{tls}: {said}");
+    }
+    let shared = service_errors("passive_ports: 50000-50009\ntls: {mode: blind, data_ports: 50005}");
+    assert!(shared.starts_with("services.a.passive_ports: holds port 50005"), "{shared}");
+    let forward = "listen: 0.0.0.0:2121, role: forward, intercept: tproxy";
+    let said = errors(&format!("version: 1\nservices: {{a: {{{forward}, tls: {{{base}}}}}}}\n"));
+    assert!(said.contains("a.tls.mode: terminate is for role: reverse"), "{said}");
+}
