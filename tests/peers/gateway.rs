@@ -57,7 +57,7 @@ impl Gateway {
 }
 
 /// Starts the gateway with these rules and waits until it passes servers' greetings on.
-fn start(rules: &str, listening: &[SocketAddr], dir: &Path) -> Group {
+pub fn start(rules: &str, listening: &[SocketAddr], dir: &Path) -> Group {
     let file = dir.join("rules.yaml");
     fs::write(&file, rules).expect("the test's directory takes files");
     let mut command = Command::new(env!("CARGO_BIN_EXE_ftp-pinhole"));

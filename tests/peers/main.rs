@@ -11,6 +11,7 @@
 mod audit;
 mod bulk;
 mod client;
+mod ftps;
 mod gateway;
 mod matrix;
 mod namespace;

@@ -1,9 +1,11 @@
 //! Runs the matrix of one client and one server: routes x set-ups x operations.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+use crate::audit::Audit;
 use crate::client::{Call, Client, Job};
 use crate::gateway::{Rig, Via};
 use crate::operation::{self, Operation, need};
@@ -15,15 +17,16 @@ use crate::server::Kind;
 pub fn run(client: &Client, kind: Kind, via: Via) {
     let Some(rig) = Rig::start(kind, client.programs, via) else { return };
     fs::create_dir(rig.dir().join("work")).expect("the directory is new");
+    let ground = Ground { home: rig.home(), dir: rig.dir(), audit: rig.audit() };
     let mut cells = 0;
     let mut failures = Vec::new();
     for (route, setup, operation) in table(client, &rig) {
-        let job = Job { operation, setup, address: rig.address(route), login: rig.login() };
+        let job = Job { operation, setup, address: rig.address(route), login: rig.login(), tls: None };
         let Some(call) = (client.call)(&job) else { continue };
         let name = format!("{} x {kind:?} {via:?} {route} {setup:?} {operation}", client.name);
         let start = Instant::now();
         cells += 1;
-        match cell(&rig, &job, &call) {
+        match cell(&ground, &job, &call) {
             Ok(()) => println!("ok {name} ({} ms)", start.elapsed().as_millis()),
             Err(why) => {
                 println!("FAILED {name}: {why}");
@@ -45,17 +48,28 @@ fn table(client: &Client, rig: &Rig) -> Vec<(Route, Setup, Operation)> {
     rig.routes().iter().flat_map(setups).flat_map(cell).collect()
 }
 
-fn cell(rig: &Rig, job: &Job, call: &Call) -> Result<(), String> {
-    let work = rig.dir().join("work");
-    job.operation.prepare(rig.home(), &work);
-    let mark = rig.audit().map(|audit| audit.mark());
+/// Where a cell runs.
+pub struct Ground<'a> {
+    /// The server's files.
+    pub home: &'a Path,
+    /// The client's directory, with an empty one called `work` in it.
+    pub dir: &'a Path,
+    /// What the gateway records, if there is one.
+    pub audit: Option<&'a Audit>,
+}
+
+/// Runs one client for one operation; `Err(why)` unless files and records are as they have to be.
+pub fn cell(ground: &Ground, job: &Job, call: &Call) -> Result<(), String> {
+    let (home, work) = (ground.home, ground.dir.join("work"));
+    job.operation.prepare(home, &work);
+    let mark = ground.audit.map(Audit::mark);
     let mut command = Command::new(find(call.program).expect("missing programs have been looked for"));
     command.args(&call.args).current_dir(&work);
-    let finished = run_command(&mut command, &call.input, &rig.dir().join("client.log"));
+    let finished = run_command(&mut command, &call.input, &ground.dir.join("client.log"));
     let told = |why| format!("{why}; the client said: {}", finished.output);
     need(finished.success, "the client failed").map_err(told)?;
-    job.operation.check(rig.home(), &work, &finished.output).map_err(told)?;
-    match rig.audit().zip(mark) {
+    job.operation.check(home, &work, &finished.output).map_err(told)?;
+    match ground.audit.zip(mark) {
         Some((audit, mark)) => audit.verify(mark, job.setup, job.operation.transfer()).map_err(told),
         None => Ok(()),
     }

@@ -73,27 +73,46 @@ impl Group {
     pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         poll(limit, || self.0.try_wait().expect("the child is ours"))
     }
+
+    /// Ends all of the group.
+    pub fn kill(&mut self) {
+        let pid = Pid::from_child(&self.0);
+        // Fails only when the whole group has ended already.
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        let pid = Pid::from_child(&self.0);
-        // Fails only when the whole group has ended already.
-        let _ = kill_process_group(pid, Signal::KILL);
+        self.kill();
         let _ = self.0.wait();
     }
 }
 
 /// Starts a daemon, its output in `log`, and waits until it greets with 220 at all these addresses.
 pub fn start_daemon(command: &mut Command, listening: &[SocketAddr], log: &Path) -> Group {
+    start_until(greets, command, listening, log)
+}
+
+/// The same for a daemon that says nothing before the client does.
+pub fn start_silent_daemon(command: &mut Command, listening: &[SocketAddr], log: &Path) -> Group {
+    start_until(listens, command, listening, log)
+}
+
+fn start_until(
+    ready_at: fn(SocketAddr) -> bool,
+    command: &mut Command,
+    listening: &[SocketAddr],
+    log: &Path,
+) -> Group {
     let mut daemon = Group::start(plain(command, log));
     let ready = poll(READY, || {
         let ended = daemon.leader().try_wait().expect("the child is ours").is_some();
-        if ended { Some(false) } else { listening.iter().copied().all(greets).then_some(true) }
+        if ended { Some(false) } else { listening.iter().copied().all(ready_at).then_some(true) }
     });
     if ready != Some(true) {
         let said = std::fs::read_to_string(log).unwrap_or_default();
-        panic!("{command:?} does not greet at {listening:?}; it said: {said}");
+        panic!("{command:?} is not ready at {listening:?}; it said: {said}");
     }
     daemon
 }
@@ -103,6 +122,10 @@ fn greets(address: SocketAddr) -> bool {
     let mut code = [0; 3];
     let limited = stream.set_read_timeout(Some(Duration::from_secs(5))).is_ok();
     limited && stream.read_exact(&mut code).is_ok() && code == *b"220"
+}
+
+fn listens(address: SocketAddr) -> bool {
+    TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
 }
 
 /// What a command left behind.

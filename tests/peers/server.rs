@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::process::{Group, find, free_port, start_daemon};
+use crate::process::{Group, find, free_port, start_daemon, start_silent_daemon};
 use crate::route::Family;
 
 /// A server program.
@@ -28,6 +28,37 @@ const PASSWORD_HASH: &str =
 
 /// The first and the last port of a server's passive range.
 pub type Ports = [u16; 2];
+
+/// TLS of a server.
+#[derive(Debug, Clone)]
+pub struct Encryption {
+    /// Its certificate, PEM.
+    pub chain: PathBuf,
+    /// The certificate's key, PEM.
+    pub key: PathBuf,
+    /// Both in one file.
+    pub both: PathBuf,
+    pub entry: Entry,
+    /// Whether it turns plain clients away. Those under TLS have to resume their session in any case, where
+    /// the server knows how to ask for that.
+    pub required: bool,
+}
+
+/// How TLS begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// With AUTH TLS.
+    Explicit,
+    /// With the first byte.
+    Implicit,
+}
+
+/// What a server is to be besides itself.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    pub passive: Option<Ports>,
+    pub tls: Option<Encryption>,
+}
 
 /// A user name and its password.
 #[derive(Debug, Clone, Copy)]
@@ -60,12 +91,22 @@ impl Kind {
         (self == Self::PureFtpd && ids() < 2).then(|| "pure-ftpd needs a second user id".to_owned())
     }
 
-    fn command(self, home: &Path, dir: &Path, address: SocketAddr, passive: Option<Ports>) -> Command {
+    /// Why this server has no TLS here, if it has none.
+    pub fn lacks_tls(self) -> Option<String> {
         match self {
-            Self::Vsftpd => vsftpd(home, dir, address, passive),
-            Self::Proftpd => proftpd(home, dir, address, passive),
-            Self::PureFtpd => pure_ftpd(home, dir, address, passive),
-            Self::Pyftpdlib => pyftpdlib(home, address, passive),
+            Self::Vsftpd | Self::PureFtpd => None,
+            Self::Proftpd => (!modules().join("mod_tls.so").is_file())
+                .then(|| "proftpd's mod_tls is not installed".to_owned()),
+            Self::Pyftpdlib => Some("pyftpdlib is not set up for TLS here".to_owned()),
+        }
+    }
+
+    fn command(self, home: &Path, dir: &Path, address: SocketAddr, wishes: &Wishes) -> Command {
+        match self {
+            Self::Vsftpd => vsftpd(home, dir, address, wishes),
+            Self::Proftpd => proftpd(home, dir, address, wishes),
+            Self::PureFtpd => pure_ftpd(home, dir, address, wishes),
+            Self::Pyftpdlib => pyftpdlib(home, address, wishes),
         }
     }
 }
@@ -82,7 +123,7 @@ pub struct Server {
 struct Instance {
     family: Family,
     address: SocketAddr,
-    _process: Group,
+    process: Group,
 }
 
 impl Server {
@@ -95,23 +136,25 @@ impl Server {
 
     /// Starts one instance at each of these addresses, which are of different families.
     pub fn start_at(kind: Kind, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
-        Self::start_with(kind, addresses, None)
+        Self::start_with(kind, addresses, &Wishes::default())
     }
 
-    /// The same with a passive range.
-    pub fn start_with(
-        kind: Kind,
-        addresses: impl IntoIterator<Item = SocketAddr>,
-        passive: Option<Ports>,
-    ) -> Self {
+    /// The same with something special.
+    pub fn start_with(kind: Kind, addresses: impl IntoIterator<Item = SocketAddr>, wishes: &Wishes) -> Self {
         let dir = tempfile::tempdir().expect("temporary directories can be made");
         let home = dir.path().join("home");
         fs::create_dir(&home).expect("a new directory is empty");
         open_to_all(dir.path(), 0o755);
         open_to_all(&home, 0o777);
-        let start = |address| Instance::start(kind, address, passive, &home, dir.path());
+        let start = |address| Instance::start(kind, address, wishes, &home, dir.path());
         let instances = addresses.into_iter().map(start).collect();
         Self { kind, home, instances, _dir: dir }
+    }
+
+    /// Ends it and all of its sessions.
+    #[allow(dead_code, reason = "only the FTPS tests do")]
+    pub fn kill(&mut self) {
+        self.instances.iter_mut().for_each(|instance| instance.process.kill());
     }
 
     /// The directory in which a session starts.
@@ -138,13 +181,15 @@ impl Server {
 }
 
 impl Instance {
-    fn start(kind: Kind, address: SocketAddr, passive: Option<Ports>, home: &Path, dir: &Path) -> Self {
+    fn start(kind: Kind, address: SocketAddr, wishes: &Wishes, home: &Path, dir: &Path) -> Self {
         let family = Family::of(address.ip());
         let dir = dir.join(format!("{family:?}"));
         fs::create_dir(&dir).expect("each family has one instance");
-        let mut command = kind.command(home, &dir, address, passive);
-        let process = start_daemon(&mut command, &[address], &dir.join("output"));
-        Self { family, address, _process: process }
+        let mut command = kind.command(home, &dir, address, wishes);
+        let implicit = wishes.tls.as_ref().is_some_and(|tls| tls.entry == Entry::Implicit);
+        let start = if implicit { start_silent_daemon } else { start_daemon };
+        let process = start(&mut command, &[address], &dir.join("output"));
+        Self { family, address, process }
     }
 }
 
@@ -165,42 +210,56 @@ fn config(dir: &Path, name: &str, text: &str) -> PathBuf {
 }
 
 /// One process listens in one family only: on `::` it answers PASV with 0,0,0,0.
-fn vsftpd(home: &Path, dir: &Path, address: SocketAddr, passive: Option<Ports>) -> Command {
+fn vsftpd(home: &Path, dir: &Path, address: SocketAddr, wishes: &Wishes) -> Command {
     let listen = match address.ip() {
         IpAddr::V4(ip) => format!("listen=YES\nlisten_address={ip}"),
         IpAddr::V6(ip) => format!("listen=NO\nlisten_ipv6=YES\nlisten_address6={ip}"),
     };
-    let passive = passive.map(|[low, high]| format!("pasv_min_port={low}\npasv_max_port={high}\n"));
+    let passive = wishes.passive.map(|[low, high]| format!("pasv_min_port={low}\npasv_max_port={high}\n"));
     let text = format!(
         "{listen}\nlisten_port={}\nbackground=NO\nrun_as_launching_user=YES\nanonymous_enable=YES\n\
          local_enable=NO\nno_anon_password=NO\nanon_root={}\nwrite_enable=YES\nanon_upload_enable=YES\n\
          anon_mkdir_write_enable=YES\nanon_other_write_enable=YES\nanon_umask=022\nseccomp_sandbox=NO\n\
-         xferlog_enable=NO\nasync_abor_enable=YES\n{}",
+         xferlog_enable=NO\nasync_abor_enable=YES\n{}{}",
         address.port(),
         home.display(),
         passive.unwrap_or_default(),
+        wishes.tls.as_ref().map_or_else(String::new, vsftpd_tls),
     );
     let mut command = program("vsftpd");
     command.arg(config(dir, "vsftpd.conf", &text));
     command
 }
 
+fn vsftpd_tls(tls: &Encryption) -> String {
+    let yes_no = |yes| if yes { "YES" } else { "NO" };
+    format!(
+        "ssl_enable=YES\nallow_anon_ssl=YES\nforce_anon_logins_ssl={required}\nforce_anon_data_ssl={required}\n\
+         require_ssl_reuse=YES\nimplicit_ssl={}\nrsa_cert_file={}\nrsa_private_key_file={}\nssl_ciphers=HIGH\n",
+        yes_no(tls.entry == Entry::Implicit),
+        tls.chain.display(),
+        tls.key.display(),
+        required = yes_no(tls.required),
+    )
+}
+
 /// Its linger is short: after an abort it waits for the client to close before it replies.
-fn proftpd(home: &Path, dir: &Path, address: SocketAddr, passive: Option<Ports>) -> Command {
+fn proftpd(home: &Path, dir: &Path, address: SocketAddr, wishes: &Wishes) -> Command {
     let user = format!("{}:{PASSWORD_HASH}:0:0::{}:/bin/sh\n", LOGIN.user, home.display());
     let (users, groups) = (config(dir, "users", &user), config(dir, "groups", "root:x:0:\n"));
-    let passive = passive.map(|[low, high]| format!("PassivePorts {low} {high}\n"));
+    let passive = wishes.passive.map(|[low, high]| format!("PassivePorts {low} {high}\n"));
     let text = format!(
         "ServerName test\nServerType standalone\nUseIPv6 on\nDefaultAddress {}\nPort {}\nUser root\nGroup root\n\
          RootLogin on\nAuthOrder mod_auth_file.c\nAuthUserFile {}\nAuthGroupFile {}\nRequireValidShell off\n\
          PidFile {dir}/pid\nScoreboardFile {dir}/scoreboard\nDelayEngine off\nSystemLog {dir}/log\n\
          TransferLog none\nWtmpLog off\nUseReverseDNS off\nAllowOverwrite on\nAllowStoreRestart on\n\
-         TimeoutLinger 1\n{}",
+         TimeoutLinger 1\n{}{}",
         address.ip(),
         address.port(),
         users.display(),
         groups.display(),
         passive.unwrap_or_default(),
+        wishes.tls.as_ref().map_or_else(String::new, proftpd_tls),
         dir = dir.display(),
     );
     let mut command = program("proftpd");
@@ -208,8 +267,27 @@ fn proftpd(home: &Path, dir: &Path, address: SocketAddr, passive: Option<Ports>)
     command
 }
 
+/// Sessions have to be resumed unless an option says otherwise.
+fn proftpd_tls(tls: &Encryption) -> String {
+    format!(
+        "ModulePath {}\nLoadModule mod_tls.c\nTLSEngine on\nTLSProtocol TLSv1.2 TLSv1.3\nTLSRequired {}\n\
+         TLSECCertificateFile {}\nTLSECCertificateKeyFile {}\n{}",
+        modules().display(),
+        if tls.required { "on" } else { "off" },
+        tls.chain.display(),
+        tls.key.display(),
+        if tls.entry == Entry::Implicit { "TLSOptions UseImplicitSSL\n" } else { "" },
+    )
+}
+
+/// Where ProFTPD's modules lie, beside the program.
+fn modules() -> PathBuf {
+    let program = find("proftpd").unwrap_or_default();
+    program.parent().unwrap_or(Path::new("")).join("../lib/proftpd")
+}
+
 /// It lets no user with id 0 in, so it needs another id, which an ordinary user's namespace may lack.
-fn pure_ftpd(home: &Path, dir: &Path, address: SocketAddr, passive: Option<Ports>) -> Command {
+fn pure_ftpd(home: &Path, dir: &Path, address: SocketAddr, wishes: &Wishes) -> Command {
     let user = format!("{}:{PASSWORD_HASH}:1:1::{}/./::::::::::::\n", LOGIN.user, home.display());
     let (users, database) = (config(dir, "users", &user), dir.join("users.pdb"));
     let made = program("pure-pw").arg("mkdb").arg(&database).arg("-f").arg(users).status();
@@ -217,17 +295,20 @@ fn pure_ftpd(home: &Path, dir: &Path, address: SocketAddr, passive: Option<Ports
     let mut command = program("pure-ftpd");
     command.args(["-H", "-E", "-u", "1", "-S", &format!("{},{}", address.ip(), address.port())]);
     command.arg("-l").arg(format!("puredb:{}", database.display())).arg("-g").arg(dir.join("pid"));
-    if let Some([low, high]) = passive {
+    if let Some(tls) = &wishes.tls {
+        command.args(["-Y", if tls.required { "2" } else { "1" }]).arg("-2").arg(&tls.both);
+    }
+    if let Some([low, high]) = wishes.passive {
         command.args(["-p", &format!("{low}:{high}")]);
     }
     command
 }
 
-fn pyftpdlib(home: &Path, address: SocketAddr, passive: Option<Ports>) -> Command {
+fn pyftpdlib(home: &Path, address: SocketAddr, wishes: &Wishes) -> Command {
     let mut command = Command::new(python());
     command.args(["-m", "pyftpdlib", "-w", "-u", LOGIN.user, "-P", LOGIN.password]);
     command.args(["-i", &address.ip().to_string(), "-p", &address.port().to_string(), "-d"]).arg(home);
-    if let Some([low, high]) = passive {
+    if let Some([low, high]) = wishes.passive {
         command.args(["-r", &format!("{low}-{high}")]);
     }
     command

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::net::TcpStream;
 
 use crate::gateway::{Rig, Via};
 use crate::namespace::{skip, test_name};
@@ -14,9 +13,9 @@ use crate::server::{Kind, open_to_all};
 /// Far more than all buffers on the way hold, so that the server is stopped in the middle.
 const BIG: u64 = 256 << 20;
 /// What is read of the big file before the client speaks.
-const HEAD: u64 = 64 << 10;
+pub const HEAD: u64 = 64 << 10;
 /// Replies that end a transfer or answer ABOR (RFC 959 section 5.4).
-const ENDS: [u16; 4] = [225, 226, 426, 451];
+pub const ENDS: [u16; 4] = [225, 226, 426, 451];
 
 /// ABOR behind a Telnet Synch: the server gives up at once, and says so before the data has been read.
 pub fn urgent_abor_cuts(kind: Kind) {
@@ -119,13 +118,13 @@ fn lay_out(rig: &Rig) {
     open_to_all(&big, 0o644);
 }
 
-fn read_head(data: &mut TcpStream) {
+pub fn read_head(data: &mut impl Read) {
     let read = std::io::copy(&mut data.take(HEAD), &mut std::io::sink());
     assert_eq!(read.expect("the transfer begins"), HEAD);
 }
 
 /// Reads to the end, whichever way that comes, and counts.
-fn drain(mut data: TcpStream) -> u64 {
+pub fn drain(mut data: impl Read) -> u64 {
     let mut buffer = vec![0; 1 << 18];
     let mut count = 0;
     while let Ok(read @ 1..) = data.read(&mut buffer) {

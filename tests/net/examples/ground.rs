@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::host::Host;
 use crate::lab::FTP;
 use crate::route::Family;
-use crate::server::{Kind, Ports, Server};
+use crate::server::{Kind, Ports, Server, Wishes};
 
 /// An IPv4 and an IPv6 address, each with the length of its network.
 pub(super) type Pair = [&'static str; 2];
@@ -48,7 +48,8 @@ impl Hosts {
     /// Starts a server at the addresses that `pair` has in `families`.
     pub(super) fn serve(&self, kind: Kind, families: &[Family], pair: Pair, ports: Option<Ports>) -> Server {
         let addresses = families.iter().map(|&family| SocketAddr::new(address(family, pair), FTP));
-        self.servers.run(|| Server::start_with(kind, addresses, ports))
+        let wishes = Wishes { passive: ports, tls: None };
+        self.servers.run(|| Server::start_with(kind, addresses, &wishes))
     }
 }
 

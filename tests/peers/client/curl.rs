@@ -1,6 +1,6 @@
 //! curl: every set-up command in IPv4; in IPv6 those that name a family.
 
-use super::{Call, Client, Job};
+use super::{Call, Client, Job, Protection, Security, Version};
 use crate::operation::Operation;
 use crate::route::{Family, Setup};
 
@@ -24,6 +24,7 @@ fn call(job: &Job) -> Option<Call> {
         Setup::Eprt => &["--ftp-port", "-"],
     };
     let call = Call::of("curl", ["-q", "-sS", "-m", "30", "-u", &user]).and(setup.iter().copied());
+    let call = call.and(job.tls.iter().flat_map(security).collect::<Vec<_>>().iter().map(String::as_str));
     let quoted = |commands: &[String]| {
         commands.iter().fold(Call { args: call.args.clone(), ..Call::of("curl", []) }, |call, command| {
             call.and(["-Q", command])
@@ -40,4 +41,17 @@ fn call(job: &Job) -> Option<Call> {
         Operation::Delete(name) => quoted(&[format!("DELE {name}")]).and([job.url("").as_str()]),
         Operation::MakeDir(name) => quoted(&[format!("MKD {name}")]).and([job.url("").as_str()]),
     })
+}
+
+fn security(tls: &Security) -> [String; 6] {
+    let (least, most) = match tls.version {
+        Version::V1_2 => ("--tlsv1.2", "1.2"),
+        Version::V1_3 => ("--tlsv1.3", "1.3"),
+    };
+    let wanted = match tls.protection {
+        Protection::Private => "--ssl-reqd",
+        Protection::Clear => "--ftp-ssl-control",
+    };
+    let authority = tls.authority.display().to_string();
+    [wanted, least, "--tls-max", most, "--cacert", &authority].map(str::to_owned)
 }

@@ -8,6 +8,7 @@ mod ncftp;
 mod wget;
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 pub use curl::CURL;
 pub use ftplib::FTPLIB;
@@ -18,7 +19,7 @@ pub use wget::WGET;
 
 use crate::operation::Operation;
 use crate::route::{Family, Setup};
-use crate::server::Login;
+use crate::server::{Entry, Login};
 
 /// A client program.
 pub struct Client {
@@ -37,6 +38,32 @@ pub struct Job {
     pub setup: Setup,
     pub address: SocketAddr,
     pub login: Login,
+    /// For clients that know TLS.
+    pub tls: Option<Security>,
+}
+
+/// How a client protects its connections.
+#[derive(Debug, Clone)]
+pub struct Security {
+    pub entry: Entry,
+    pub version: Version,
+    pub protection: Protection,
+    /// Who signs the gateway's certificate, a PEM file.
+    pub authority: PathBuf,
+}
+
+/// The one version of TLS that a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    V1_2,
+    V1_3,
+}
+
+/// What a client asks for by PROT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protection {
+    Private,
+    Clear,
 }
 
 impl Job {
@@ -50,7 +77,14 @@ impl Job {
 
     /// The URL of a name in the directory in which the session starts.
     fn url(&self, name: &str) -> String {
-        format!("ftp://{}/{}", self.address, percent(name))
+        format!("{}://{}/{}", self.scheme(), self.address, percent(name))
+    }
+
+    fn scheme(&self) -> &'static str {
+        match &self.tls {
+            Some(Security { entry: Entry::Implicit, .. }) => "ftps",
+            _ => "ftp",
+        }
     }
 }
 
