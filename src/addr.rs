@@ -90,6 +90,11 @@ impl PortRange {
     pub fn contains(self, port: u16) -> bool {
         (self.low..=self.high).contains(&port)
     }
+
+    /// Whether a port is in both ranges.
+    fn meets(self, other: Self) -> bool {
+        self.low <= other.high && other.low <= self.high
+    }
 }
 
 impl fmt::Display for PortRange {
@@ -128,6 +133,11 @@ impl PortSet {
     /// Whether `port` is one of them.
     pub fn contains(&self, port: u16) -> bool {
         self.0.iter().any(|range| range.contains(port))
+    }
+
+    /// Whether a port is in both sets.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.0.iter().any(|range| other.0.iter().any(|theirs| range.meets(*theirs)))
     }
 
     /// The port at `index` in 0..[`count`](Self::count), counted through the ranges in order.
@@ -176,6 +186,15 @@ mod tests {
         assert_eq!(set(&[(10, 20), (20, 30)]), None);
         assert_eq!(PortRange::new(0, 5), None);
         assert_eq!(PortRange::new(6, 5), None);
+    }
+
+    #[test]
+    fn sets_meet_where_a_port_is_in_both() {
+        let one = set(&[(10, 20), (40, 40)]).unwrap();
+        for (ranges, meet) in [(&[(20, 30)][..], true), (&[(1, 5), (40, 40)], true), (&[(21, 39)], false)] {
+            let other = set(ranges).unwrap();
+            assert_eq!((one.meets(&other), other.meets(&one)), (meet, meet), "{other}");
+        }
     }
 
     #[test]

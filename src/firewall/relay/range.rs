@@ -56,11 +56,12 @@ impl Range {
 pub(super) struct Ranges(Vec<Arc<Range>>);
 
 impl Ranges {
-    /// Whether the client of `range` has one to another server: nobody could tell whose a connection is.
+    /// Whether the client of `range` has one to another server at some of its ports: nobody could tell whose a
+    /// connection is.
     pub(super) fn contradict(&self, range: &Range) -> bool {
         let permit = &range.permit;
         let mut same = self.0.iter().filter(|open| open.is_between(permit.dialler(), permit.listen()));
-        same.any(|open| open.permit.server() != permit.server())
+        same.any(|open| open.permit.server() != permit.server() && open.permit.ports().meets(permit.ports()))
     }
 
     pub(super) fn add(&mut self, range: Arc<Range>) {
