@@ -147,7 +147,10 @@ impl Pump<'_> {
             Direction::ToServer => self.one_way(self.to_server(), client, server).await,
             Direction::ToClient => self.one_way(self.to_client(), server, client).await,
             Direction::Both => {
-                let both = async { tokio::try_join!(self.to_server(), self.to_client()).map(|_| ()) };
+                let meter = self.watch.meter;
+                let up = self.exchange(client, server, &meter.to_server);
+                let down = self.exchange(server, client, &meter.to_client);
+                let both = async { tokio::try_join!(up, down).map(|_| ()) };
                 self.watch.bounded(both).await
             }
         }
@@ -163,27 +166,75 @@ impl Pump<'_> {
     }
 
     async fn to_server(&self) -> Result<(), Reason> {
-        self.forward(self.client, self.server, &self.watch.meter.to_server).await
+        Ok(self.forward(self.client, self.server, &self.watch.meter.to_server).await?)
     }
 
     async fn to_client(&self) -> Result<(), Reason> {
-        self.forward(self.server, self.client, &self.watch.meter.to_client).await
+        Ok(self.forward(self.server, self.client, &self.watch.meter.to_client).await?)
+    }
+
+    /// One of two directions. A client that has sent its file may be gone when the server's last TLS records come
+    /// (tickets, close_notify): what it sent must still arrive, so these are dropped.
+    async fn exchange(&self, from: &TcpStream, to: &TcpStream, count: &AtomicU64) -> Result<(), Reason> {
+        match self.forward(from, to, count).await {
+            Err(Broken::Receiver) => drop_last_words(from).await,
+            end => Ok(end?),
+        }
     }
 
     /// Moves bytes until the end of file and passes that on.
-    async fn forward(&self, from: &TcpStream, to: &TcpStream, count: &AtomicU64) -> Result<(), Reason> {
+    async fn forward(&self, from: &TcpStream, to: &TcpStream, count: &AtomicU64) -> Result<(), Broken> {
         loop {
-            let mut load =
-                from.async_io(Interest::READABLE, || Load::take(self.pipes, from)).await.map_err(reset)?;
+            let taken = from.async_io(Interest::READABLE, || Load::take(self.pipes, from)).await;
+            let mut load = taken.map_err(Broken::sender)?;
             if load.left() == 0 {
-                return half_close(to);
+                return half_close(to).map_err(|_| Broken::Receiver);
             }
             while load.left() > 0 {
-                let given = to.async_io(Interest::WRITABLE, || load.give(to)).await.map_err(reset)?;
+                let given = to.async_io(Interest::WRITABLE, || load.give(to)).await;
+                let given = given.map_err(Broken::receiver)?;
                 self.watch.meter.count(count, given);
             }
         }
     }
+}
+
+/// Which end of a direction is gone.
+#[derive(Debug, Clone, Copy)]
+enum Broken {
+    Sender,
+    Receiver,
+}
+
+impl Broken {
+    fn sender(error: io::Error) -> Self {
+        reset(error);
+        Self::Sender
+    }
+
+    fn receiver(error: io::Error) -> Self {
+        reset(error);
+        Self::Receiver
+    }
+}
+
+impl From<Broken> for Reason {
+    fn from(_: Broken) -> Self {
+        Self::DataReset
+    }
+}
+
+/// Takes what `from` says to its end, which nobody wants any more; it must not be much.
+async fn drop_last_words(from: &TcpStream) -> Result<(), Reason> {
+    let mut words = vec![0; LAST_WORDS];
+    while !words.is_empty() {
+        let take = || Ok(rustix::net::recv(from, &mut *words, RecvFlags::empty())?.0);
+        match from.async_io(Interest::READABLE, take).await.map_err(reset)? {
+            0 => return Ok(()),
+            count => words.truncate(words.len() - count),
+        }
+    }
+    Err(Reason::DataReset)
 }
 
 /// Waits for the end of file from the end that may send nothing. A byte from it stays unread.
@@ -204,6 +255,9 @@ pub(super) fn reset(error: io::Error) -> Reason {
     tracing::debug!(%error, "data connection broke");
     Reason::DataReset
 }
+
+/// How much a sender may say to a receiver that is gone, in bytes: more than the last records of TLS.
+const LAST_WORDS: usize = 16 << 10;
 
 /// How long the receiver of a complete transfer may take to close its half.
 const LINGER: Duration = Duration::from_secs(5);

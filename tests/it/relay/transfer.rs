@@ -118,6 +118,45 @@ async fn a_reset_by_the_sender_reaches_the_receiver_as_a_reset() {
     assert_eq!((closed.reason, closed.bytes_to_server), (Some(Reason::DataReset), Some(11)));
 }
 
+/// With TLS 1.3 a server says something during an upload (tickets, close_notify), and many a client does not wait
+/// for it.
+#[tokio::test]
+async fn an_upload_is_whole_though_the_server_has_words_for_a_client_that_is_gone() {
+    let mut bed = Bed::new();
+    let server = server();
+    // So that most of the upload is still at the gateway when the client is found gone.
+    SockRef::from(&server).set_recv_buffer_size(4096).unwrap();
+    let pinhole = bed.open_passive(CLIENT, server.local_addr().unwrap()).unwrap();
+    let mut client = TcpStream::connect(bed.listen(pinhole)).await.unwrap();
+    bed.order(pinhole, Order::Flow(Direction::Both));
+    bed.connected().await;
+    let (mut far, _) = server.accept().await.unwrap();
+    client.write_all(&payload(100_000)).await.unwrap();
+    drop(client);
+    let mut got = vec![0; 40_000];
+    for part in got.chunks_mut(20_000) {
+        far.write_all(b"a ticket").await.unwrap();
+        far.read_exact(part).await.unwrap();
+    }
+    got.extend(read_all(&mut far).await.expect("the end is in order"));
+    assert!(got == payload(100_000), "{} bytes arrive", got.len());
+    far.write_all(b"close_notify").await.unwrap();
+    drop(far);
+    let closed = bed.closed().await;
+    assert_eq!((closed.reason, closed.bytes_to_server), (None, Some(100_000)));
+}
+
+#[tokio::test]
+async fn a_client_that_stops_a_download_in_the_middle_stops_the_server() {
+    let mut bed = Bed::new();
+    let (pinhole, client, mut far) = bed.connect_passive().await;
+    bed.order(pinhole, Order::Flow(Direction::Both));
+    reset(client);
+    let bytes = payload(1 << 20);
+    while far.write_all(&bytes).await.is_ok() {}
+    assert_eq!(bed.closed().await.reason, Some(Reason::DataReset));
+}
+
 #[tokio::test]
 async fn a_receiver_that_goes_away_cuts_the_sender() {
     let mut bed = Bed::new();
