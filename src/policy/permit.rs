@@ -161,7 +161,8 @@ impl Policy {
         port: u16,
         named: Option<IpAddr>,
     ) -> Result<PassivePermit, Reason> {
-        let address_differs = named.is_some_and(|named| named != legs.server.ip());
+        let address_differs =
+            named.is_some_and(|named| named != legs.server.ip() && !self.is_masked(legs, named));
         if address_differs && self.server_address == ServerAddress::Deny {
             return Err(Reason::ServerAddress);
         }
@@ -176,5 +177,11 @@ impl Policy {
             bind: Some(legs.source.ip()),
         };
         Ok(PassivePermit { permit, address_differs })
+    }
+
+    /// Whether `named` is the gateway's own address, which servers have to name where nobody can rewrite their 227
+    /// (blind); after CCC they go on to.
+    fn is_masked(&self, legs: &Legs, named: IpAddr) -> bool {
+        matches!(self.tls, Tls::Blind(_)) && named == legs.reached.ip()
     }
 }

@@ -2,7 +2,7 @@
 
 use ftp_pinhole::addr::{PortRange, PortSet};
 use ftp_pinhole::pinhole::OpenError;
-use ftp_pinhole::policy::{Policy, Tls};
+use ftp_pinhole::policy::{Policy, ServerAddress, Tls};
 
 use crate::pair::{Pair, policy};
 
@@ -99,6 +99,21 @@ fn t05_after_ccc_pinholes_open_one_by_one_again() {
     pair.did("pinhole.revoked ccc; range close; open passive to 10.0.0.5:40962; pinhole.opened");
     // Whether the data is encrypted was agreed out of hearing: both ways, then.
     pair.client("RETR f").did("p-1 both");
+}
+
+#[test]
+fn after_ccc_a_server_may_go_on_to_name_the_gateway() {
+    let policy = Policy { server_address: ServerAddress::Deny, ..blind() };
+    for (named, done) in [
+        ("203,0,113,10", "open passive to 10.0.0.5:40962; pinhole.opened"),
+        ("203,0,113,11", "pinhole.denied server-address"),
+    ] {
+        let mut pair = Pair::greeted(policy.clone());
+        pair.client("AUTH TLS").server("234 go").client_raw(HELLO).server_raw(SERVER_HELLO);
+        pair.client_raw(CLOSE).server_raw(CLOSE).client("PASV").forget();
+        pair.server(&format!("227 ({named},160,2)"))
+            .did(&format!("pinhole.revoked ccc; range close; {done}"));
+    }
 }
 
 #[test]
