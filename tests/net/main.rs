@@ -34,6 +34,7 @@ mod server;
 mod behaviour;
 mod cell;
 mod examples;
+mod ftps;
 mod gateway;
 mod host;
 mod lab;

@@ -2,6 +2,7 @@
 //! line, and runs with the data path and the role that its name ends with.
 
 mod attacks;
+mod ftps;
 #[path = "../../it/gateway/peer.rs"]
 #[allow(dead_code, reason = "shared with the it tests")]
 mod peer;

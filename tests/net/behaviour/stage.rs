@@ -80,14 +80,20 @@ impl<'a> Stage<'a> {
 
     /// A new session, logged in.
     pub(super) fn session(&self) -> Session {
+        let mut session = self.greeted();
+        session.exchange("USER joe", "331 password");
+        session.exchange("PASS secret", "230 in");
+        session
+    }
+
+    /// A new session, greeted.
+    pub(super) fn greeted(&self) -> Session {
         let (client, dialled) =
             (self.placement.client().ip(FAMILY), self.placement.dialled().at(FAMILY, FTP));
         let client = self.client().run(|| Peer::connect(client, dialled));
         let server = Peer::accept(&self.control);
         let mut session = Session { client, server };
         session.answer("220 ready");
-        session.exchange("USER joe", "331 password");
-        session.exchange("PASS secret", "230 in");
         session
     }
 
@@ -192,7 +198,7 @@ impl Session {
     }
 }
 
-fn listen(address: SocketAddr) -> TcpListener {
+pub(super) fn listen(address: SocketAddr) -> TcpListener {
     TcpListener::bind(address).unwrap_or_else(|error| panic!("{address}: {error}"))
 }
 
