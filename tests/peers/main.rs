@@ -9,6 +9,7 @@
 //! - `FTP_PINHOLE_VIA=direct`: leave the gateway out, which proves clients, servers and this harness.
 
 mod audit;
+mod blind;
 mod bulk;
 mod client;
 mod ftps;
