@@ -80,6 +80,7 @@ fn accept_config(settings: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
         .expect("the provider has both versions")
         .with_client_cert_verifier(client_verifier(settings)?)
         .with_cert_resolver(Arc::new(certificates));
+    config.ignore_client_order = true;
     config.alpn_protocols = vec![b"ftp".to_vec()];
     config.send_tls13_tickets = TICKETS;
     Ok(Arc::new(config))

@@ -24,7 +24,7 @@ use crate::reason::Reason;
 use crate::tls::Keys;
 
 /// Payload that is read and encrypted, or decrypted and written, at a time.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 256 * 1024;
 
 /// The two ends of a data connection, and the TLS between them.
 pub(super) struct Terminator<'a> {
