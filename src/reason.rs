@@ -113,6 +113,8 @@ reasons! {
     CountLost = "count-lost",
 
     // Commands that were denied.
+    /// A rule of the rules file denies the command, or ends the session for it.
+    Rule = "rule",
     /// The preset does not hold the command.
     Preset = "preset",
     /// The verb is not in the registry of RFC 5797 or its extensions.

@@ -34,8 +34,6 @@ pub struct Record {
     pub context: Option<SessionContext>,
     /// What happened.
     pub event: Event,
-    /// The name of the rule that decided.
-    pub rule: Option<String>,
 }
 
 impl Record {
@@ -45,7 +43,7 @@ impl Record {
         for text in [&mut event.user, &mut event.command, &mut event.transfer].into_iter().flatten() {
             cut(text);
         }
-        Self { ts: printable(ts), context, event, rule: None }
+        Self { ts: printable(ts), context, event }
     }
 
     /// Whether a peer can cause any number of these without being given anything.
@@ -66,7 +64,7 @@ impl Record {
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Record { ts, context, event, rule } = self;
+        let Record { ts, context, event } = self;
         let context = context.as_ref();
         let mut json = serializer.serialize_struct("Record", 19)?;
         json.serialize_field("ts", &Text(humantime::format_rfc3339_micros(*ts)))?;
@@ -82,7 +80,7 @@ impl Serialize for Record {
         json.serialize_field("from", &event.from.map(Text))?;
         json.serialize_field("listen", &event.listen.map(Text))?;
         json.serialize_field("to", &event.to.map(Text))?;
-        json.serialize_field("rule", rule)?;
+        json.serialize_field("rule", &event.rule.as_deref())?;
         json.serialize_field("reason", &event.reason.map(|reason| reason.code()))?;
         json.serialize_field("transfer", &event.transfer)?;
         json.serialize_field("bytes_to_server", &event.bytes_to_server)?;

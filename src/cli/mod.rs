@@ -4,11 +4,13 @@
 //! `main.rs`, which alone prints them. Called by `main`.
 
 mod check;
+mod explain;
 mod flows;
 mod monitor;
 mod notes;
 mod replay;
 mod run;
+mod test;
 
 use std::io;
 use std::path::PathBuf;
@@ -39,6 +41,14 @@ pub enum Command {
     },
     /// Check a rules file, without touching anything else.
     Check(CheckArgs),
+    /// Run the tests that rules files bring along.
+    ///
+    /// Ends with 1 when one of them fails.
+    Test(test::TestArgs),
+    /// Tell which rule decides about a command, and why.
+    ///
+    /// Ends with 1 when the command does not pass.
+    Explain(explain::ExplainArgs),
     /// Tell what the gateway would have done with the connections of a capture.
     ///
     /// Ends with 1 when it would have denied something.
@@ -71,6 +81,8 @@ pub fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Run { rules } => run::run(&rules)?,
         Command::Check(args) => check::check(&args)?,
+        Command::Test(args) => return test::test(&args).or_else(unless_nobody_reads),
+        Command::Explain(args) => return explain::explain(&args).or_else(unless_nobody_reads),
         Command::Replay(args) => return replay::replay(&args).or_else(unless_nobody_reads),
         Command::Monitor(args) => return monitor::monitor(&args).or_else(unless_nobody_reads),
     }

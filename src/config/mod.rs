@@ -12,8 +12,10 @@ pub mod model;
 mod placement;
 mod print;
 mod reader;
+mod rules;
 mod service;
 mod syntax;
+mod tests;
 mod tls;
 mod value;
 mod words;
@@ -21,12 +23,15 @@ mod words;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 pub use error::{ConfigError, ConfigErrors, Position};
 pub use model::{
     AuditSink, Config, Gateway, Integration, Intercept, LogFormat, LogLevel, LogSettings, Mark, Nftables,
     OnStop, Role, Service, Source,
 };
+pub use rules::ServiceRule;
+pub use tests::{Expect, RuleTest};
 
 use reader::{Report, Section};
 
@@ -55,11 +60,19 @@ impl Config {
         let mut top = Section::root(&report, &root);
         top.require("version", value::only("1", &[]));
         let gateway = gateway::read(&mut top);
-        let services = service::read_all(&mut top);
-        top.unavailable(&["rules", "tests"]);
+        let mut services = service::read_all(&mut top);
+        let lists = rules::read_lists(&mut top);
+        let names: Vec<_> = services.iter().map(|service| Arc::clone(&service.name)).collect();
+        let names: Vec<_> = names.iter().map(|name| &**name).collect();
+        let rules = rules::read(&mut top, &lists, &names);
+        let rule_names: Vec<_> = rules.iter().map(|each| Arc::clone(&each.rule.name)).collect();
+        let tests = tests::read(&mut top, &names, &rule_names);
+        for service in &mut services {
+            Arc::make_mut(&mut service.policy).rules = rules::of_service(&rules, &service.name);
+        }
         top.finish();
         report.finish()?;
-        Ok(Self { gateway, services })
+        Ok(Self { gateway, services, rules, tests })
     }
 
     /// The whole effective configuration as a rules file, every default included.

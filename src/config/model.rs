@@ -7,6 +7,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use rustls::pki_types::ServerName;
 
+use super::rules::ServiceRule;
+use super::tests::RuleTest;
 use crate::policy::{DataPath, Policy};
 
 /// A whole rules file.
@@ -16,6 +18,10 @@ pub struct Config {
     pub gateway: Gateway,
     /// The services, in the order of the file; at least one, names unique.
     pub services: Vec<Service>,
+    /// The rules, in the order of the file; each service has its own compiled.
+    pub rules: Vec<ServiceRule>,
+    /// What is expected of them.
+    pub tests: Vec<RuleTest>,
 }
 
 /// What concerns the process as a whole.

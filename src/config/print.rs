@@ -9,12 +9,16 @@ use super::model::{
     self, AuditSink, CertificateFiles, Config, Gateway, NamedFile, Nftables, Pin, Role, Service, Trust,
     UpstreamSettings,
 };
+use super::rules::ServiceRule;
+use super::tests::RuleTest;
 use super::value::duration_text;
 use super::words::{
-    ACTIVE, ACTIVE_SOURCE_PORT, CLIENT_CERTIFICATES, DATA, DATA_DIRECTION, DATA_PATH, DATA_TLS, INTEGRATION,
-    INTERCEPT, LOG_FORMAT, LOG_LEVEL, MIN_PROTECTION, ON_STOP, PRESET, ROLE, SERVER_ADDRESS, SOURCE,
-    TLS_VERSION, TOLERATE, UPSTREAM_TLS, UPSTREAM_VERIFY, YES_NO, word_for,
+    ACTION, ACTIVE, ACTIVE_SOURCE_PORT, CLIENT_CERTIFICATES, DATA, DATA_DIRECTION, DATA_PATH, DATA_TLS,
+    EXPECT, INTEGRATION, INTERCEPT, LOG_FORMAT, LOG_LEVEL, MIN_PROTECTION, MODE, ON_STOP, PATH_CASE, PRESET,
+    ROLE, RULE_TLS, SERVER_ADDRESS, SOURCE, TLS_VERSION, TOLERATE, UPSTREAM_TLS, UPSTREAM_VERIFY, YES_NO,
+    word_for,
 };
+use crate::policy::rules::{Pattern, When};
 use crate::policy::{Limits, Policy, Terminate, Timeouts, Tls, Tolerances};
 
 /// The whole of `config`.
@@ -27,7 +31,65 @@ pub(super) fn yaml(config: &Config) -> String {
             out.section(&scalar(&each.name), |out| service(out, each));
         }
     });
+    if !config.rules.is_empty() {
+        out.line("rules:");
+        out.depth += 1;
+        config.rules.iter().for_each(|each| rule(&mut out, each));
+        out.depth -= 1;
+    }
+    if !config.tests.is_empty() {
+        out.line("tests:");
+        out.depth += 1;
+        config.tests.iter().for_each(|each| test(&mut out, each));
+        out.depth -= 1;
+    }
     out.text
+}
+
+fn test(out: &mut Yaml, test: &RuleTest) {
+    let mut keys = vec![
+        format!("service: {}", scalar(&test.service)),
+        format!("client: {}", quoted(&test.client.to_string())),
+    ];
+    let mut key =
+        |name: &str, value: Option<String>| keys.extend(value.map(|value| format!("{name}: {value}")));
+    key("user", test.user.as_deref().map(scalar));
+    key("cwd", test.cwd.as_deref().map(scalar));
+    key("tls", test.tls.map(|tls| word_for(RULE_TLS, tls).to_owned()));
+    key("mode", Some(word_for(MODE, test.mode).to_owned()));
+    key("send", Some(scalar(&test.send)));
+    key("expect", Some(word_for(EXPECT, test.expect).to_owned()));
+    key("rule", test.rule.as_deref().map(scalar));
+    key("reply", test.reply.as_deref().map(scalar));
+    out.line(format_args!("- {{{}}}", keys.join(", ")));
+}
+
+fn rule(out: &mut Yaml, ServiceRule { services, rule }: &ServiceRule) {
+    let mut keys = vec![format!("name: {}", scalar(&rule.name))];
+    let conditions = conditions(services.as_deref(), &rule.when);
+    if !conditions.is_empty() {
+        keys.push(format!("when: {{{}}}", conditions.join(", ")));
+    }
+    keys.push(format!("then: {}", word_for(ACTION, rule.then)));
+    keys.extend(rule.reply.as_ref().map(|reply| format!("reply: {}", quoted(reply))));
+    out.line(format_args!("- {{{}}}", keys.join(", ")));
+}
+
+fn conditions(services: Option<&[String]>, when: &When) -> Vec<String> {
+    let patterns = |patterns: &[Pattern]| list(&patterns.iter().map(Pattern::text).collect::<Vec<_>>());
+    let mut keys = Vec::new();
+    let mut key =
+        |name: &str, value: Option<String>| keys.extend(value.map(|value| format!("{name}: {value}")));
+    key("service", services.map(list));
+    key("client", when.clients.as_deref().map(list));
+    key("user", when.users.as_deref().map(patterns));
+    key("command", when.commands.as_deref().map(list));
+    key("path", when.paths.as_deref().map(patterns));
+    let exact = when.paths.iter().flatten().any(Pattern::is_exact);
+    key("path_case", exact.then(|| word_for(PATH_CASE, true).to_owned()));
+    key("tls", when.tls.map(|tls| word_for(RULE_TLS, tls).to_owned()));
+    key("mode", when.mode.map(|mode| word_for(MODE, mode).to_owned()));
+    keys
 }
 
 fn gateway(out: &mut Yaml, gateway: &Gateway) {
@@ -225,7 +287,7 @@ impl Yaml {
 
 /// In quotes, so that YAML does not take it for a number.
 fn quoted(text: &str) -> String {
-    format!("\"{text}\"")
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 fn joined(items: impl Iterator<Item = String>) -> String {
@@ -249,7 +311,7 @@ fn scalar(text: &str) -> String {
     if text.chars().all(plain) && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/') {
         return text.to_owned();
     }
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    quoted(text)
 }
 
 #[cfg(test)]

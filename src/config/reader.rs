@@ -125,6 +125,15 @@ impl<'a> Section<'a> {
         value?.read(&kind)
     }
 
+    /// As [`require`](Self::require), with its place.
+    pub(super) fn require_located<T>(&mut self, key: &'static str, kind: &Kind<T>) -> Option<Located<'a, T>> {
+        let value = self.value(key);
+        if value.is_none() {
+            self.missing(key, kind.allowed());
+        }
+        value?.locate(kind)
+    }
+
     /// The one value or the list of values of `key`, which has to hold at least one.
     pub(super) fn list<T>(&mut self, key: &'static str, kind: &Kind<T>) -> Option<Vec<Located<'a, T>>> {
         let value = self.value(key)?;
@@ -225,6 +234,11 @@ impl<'a> Value<'a> {
             Node::Mapping(_) => refuse("a section stands where one value belongs"),
         }
         None
+    }
+
+    /// The text of a single value.
+    pub(super) fn text(&self) -> Option<&'a str> {
+        self.node.as_scalar().map(|text| text.as_str())
     }
 
     /// The items of a list; a single value is a list of one.

@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -13,6 +14,7 @@ use rustls::pki_types::{DnsName, ServerName};
 use super::model::Mark;
 use super::words::Words;
 use crate::addr::PortRange;
+use crate::policy::rules::{CommandName, Pattern};
 
 /// A kind of value.
 pub(super) struct Kind<T> {
@@ -24,7 +26,10 @@ pub(super) struct Kind<T> {
 type Reading<T> = dyn Fn(&str) -> Result<T, &'static str>;
 
 impl<T> Kind<T> {
-    fn new(allowed: impl Into<String>, read: impl Fn(&str) -> Result<T, &'static str> + 'static) -> Self {
+    pub(super) fn new(
+        allowed: impl Into<String>,
+        read: impl Fn(&str) -> Result<T, &'static str> + 'static,
+    ) -> Self {
         Self { allowed: allowed.into(), read: Box::new(read) }
     }
 
@@ -253,6 +258,110 @@ pub(super) fn service_name() -> Kind<()> {
         let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
         let valid = (1..=32).contains(&text.len()) && text.chars().all(letter);
         if valid { Ok(()) } else { Err("is not a name") }
+    })
+}
+
+/// One of `names`.
+pub(super) fn one_of(names: &[&str], otherwise: &'static str) -> Kind<String> {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    Kind::new(names.join(", "), move |text| {
+        if names.iter().any(|name| name == text) { Ok(text.to_owned()) } else { Err(otherwise) }
+    })
+}
+
+/// The address of a client.
+pub(super) fn client_address() -> Kind<IpAddr> {
+    Kind::new("an address like 198.51.100.7", |text| text.parse().map_err(|_| "is not an address"))
+}
+
+/// A text on one line.
+pub(super) fn text() -> Kind<Option<String>> {
+    Kind::new("a text of one line", |text| {
+        let plain = !text.is_empty() && text.len() <= 1000 && !text.chars().any(char::is_control);
+        if plain { Ok(Some(text.to_owned())) } else { Err("is not a text of one line") }
+    })
+}
+
+/// A directory of a server.
+pub(super) fn directory() -> Kind<Option<String>> {
+    Kind::new("a directory that begins with /", |path| match text().read(path)? {
+        Some(path) if path.starts_with('/') => Ok(Some(path)),
+        _ => Err("is not a directory that begins with /"),
+    })
+}
+
+/// The name of a rule.
+pub(super) fn rule_name() -> Kind<Arc<str>> {
+    Kind::new(
+        "1-64 of a-z 0-9 - _",
+        |text| {
+            if is_name(text, 64) { Ok(text.into()) } else { Err("is not a name") }
+        },
+    )
+}
+
+/// The name of a list.
+pub(super) fn list_name() -> Kind<()> {
+    Kind::new("1-64 of a-z 0-9 - _", |text| if is_name(text, 64) { Ok(()) } else { Err("is not a name") })
+}
+
+fn is_name(text: &str, most: usize) -> bool {
+    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    (1..=most).contains(&text.len()) && text.chars().all(letter)
+}
+
+/// A command, or a sub-command of SITE.
+pub(super) fn command_name() -> Kind<CommandName> {
+    Kind::new("a command like STOR, a SITE command like \"SITE CHMOD\", or a list of them", |text| {
+        let (verb, site) = text.split_once(' ').map_or((text, None), |(verb, site)| (verb, Some(site)));
+        let word =
+            |word: &str| (1..=16).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_alphanumeric());
+        let valid = (3..=8).contains(&verb.len()) && word(verb) && site.is_none_or(word);
+        let site = site.map(str::to_ascii_uppercase);
+        match (valid, verb.to_ascii_uppercase()) {
+            (false, _) => Err("is not a command"),
+            (true, verb) if site.is_some() && verb != "SITE" => Err("is more than a command"),
+            (true, verb) => Ok(CommandName { verb, site }),
+        }
+    })
+}
+
+/// Names of users.
+pub(super) fn user_pattern() -> Kind<Pattern> {
+    Kind::new("a user, with * and ? for anything, or a list of them", |text| {
+        Pattern::user(text).ok_or("is not a pattern")
+    })
+}
+
+/// Paths; `exact`: case counts.
+pub(super) fn path_pattern(exact: bool) -> Kind<Pattern> {
+    let allowed =
+        "a pattern like *.exe for the last component or /pub/** for the whole path, or a list of them";
+    Kind::new(allowed, move |text| Pattern::path(text, exact).ok_or("is not a pattern"))
+}
+
+/// What the client hears when a rule denies its command.
+pub(super) fn reply() -> Kind<Arc<str>> {
+    reply_of("a reply of one line like \"550 Not here.\", its code 4yz or 5yz and not 421", |code| {
+        code.starts_with(['4', '5']) && code != "421"
+    })
+}
+
+/// What the client hears when a rule ends its session.
+pub(super) fn farewell() -> Kind<Arc<str>> {
+    reply_of("a reply of one line like \"421 Good bye.\", its code 421", |code| code == "421")
+}
+
+fn reply_of(allowed: &str, good: impl Fn(&str) -> bool + 'static) -> Kind<Arc<str>> {
+    Kind::new(allowed, move |text| {
+        let (code, words) = text.split_once(' ').ok_or("is not a reply")?;
+        let digits = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit());
+        let plain = text.len() <= 200 && text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+        if digits && good(code) && plain && !words.is_empty() {
+            Ok(text.into())
+        } else {
+            Err("is not a reply for this")
+        }
     })
 }
 

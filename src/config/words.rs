@@ -3,7 +3,11 @@
 use super::model::{
     ClientCertificates, Integration, Intercept, LogFormat, LogLevel, OnStop, Role, Source, TlsVersion,
 };
-use crate::policy::{DataPath, DataTls, MinProtection, Preset, ServerAddress, Tolerances, UpstreamTls};
+use super::tests::Expect;
+use crate::policy::rules::{self, Action};
+use crate::policy::{
+    DataPath, DataTls, MinProtection, Preset, ServerAddress, Tolerances, TransferMode, UpstreamTls,
+};
 
 /// Words and what they mean, in the order in which an error lists them.
 pub(super) type Words<T> = &'static [(&'static str, T)];
@@ -53,6 +57,25 @@ pub(super) const SERVER_ADDRESS: Words<ServerAddress> =
 /// `preset`.
 pub(super) const PRESET: Words<Preset> =
     &[("anonymous-ro", Preset::AnonymousRo), ("ro", Preset::Ro), ("rw", Preset::Rw), ("any", Preset::Any)];
+
+/// `rules.then`.
+pub(super) const ACTION: Words<Action> =
+    &[("allow", Action::Allow), ("deny", Action::Deny), ("close", Action::Close)];
+
+/// `tests.expect`.
+pub(super) const EXPECT: Words<Expect> =
+    &[("allow", Expect::Allow), ("deny", Expect::Deny), ("close", Expect::Close)];
+
+/// `rules.when.mode`.
+pub(super) const MODE: Words<TransferMode> =
+    &[("active", TransferMode::Active), ("passive", TransferMode::Passive)];
+
+/// `rules.when.tls`.
+pub(super) const RULE_TLS: Words<rules::Tls> =
+    &[("none", rules::Tls::None), ("control", rules::Tls::Control), ("private", rules::Tls::Private)];
+
+/// `rules.when.path_case`: whether case counts.
+pub(super) const PATH_CASE: Words<bool> = &[("ignore", false), ("exact", true)];
 
 /// `tls.mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,12 +5,15 @@
 
 mod permit;
 mod preset;
+pub mod rules;
 mod tls;
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::addr::{PortRange, PortSet};
+use rules::Rules;
 
 pub use permit::{PassivePermit, Permit, RangePermit, TransferMode};
 pub use preset::{Denial, Preset};
@@ -19,8 +22,10 @@ pub use tls::{DataTls, MinProtection, Terminate, Tls, UpstreamTls};
 /// Everything that the engine needs to know of a service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    /// Which commands may pass.
+    /// Which commands may pass where no rule decides.
     pub preset: Preset,
+    /// What decides before the preset.
+    pub rules: Arc<Rules>,
     /// How a pinhole is opened.
     pub data_path: DataPath,
     /// Whether sockets may have addresses that are not the host's: the client's towards the server, the
@@ -140,6 +145,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             preset: Preset::Rw,
+            rules: Arc::default(),
             data_path: DataPath::Relay,
             transparent: false,
             intercepted: false,

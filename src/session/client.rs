@@ -91,10 +91,11 @@ impl Session {
     }
 
     fn take_command(&mut self, now: Timestamp, command: Command) {
-        if let Err(denial) = self.policy.decide(&command) {
-            self.deny_command(&command, denial.reason, &denial.reply);
-            if denial.reason == Reason::UnknownCommand && !self.login.is_in() {
-                // SMTP, IMAP and the like (D32).
+        if let Err(refusal) = self.judge(&command) {
+            // SMTP, IMAP and the like (D32).
+            let foreign = refusal.denial.reason == Reason::UnknownCommand && !self.login.is_in();
+            self.refuse_command(now, &command, refusal);
+            if foreign {
                 self.count_violation(now);
             }
             return;
@@ -146,7 +147,8 @@ impl Session {
             }
             Verb::Feat => Pending::Features,
             Verb::Quit => Pending::Quit { answered: false },
-            _ => Pending::Plain,
+            verb if self.asks_directory(verb) => Pending::Whereabouts,
+            _ => self.directory_of(command).map_or(Pending::Plain, Pending::Directory),
         };
         // Servers that block on a transfer look up only at urgent data (RFC 959 section 4.1.3). STAT goes
         // without: ProFTPD takes any urgent data for an ABOR, vsftpd does not know STAT behind a Synch.
@@ -157,6 +159,7 @@ impl Session {
     pub(super) fn log_out(&mut self, now: Timestamp) {
         self.login = Login::Nobody;
         self.login_since = now;
+        self.forget_directory();
         self.client.set_limit(self.policy.limits.line_bytes.min(LOGIN_LINE_BYTES));
     }
 

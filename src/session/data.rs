@@ -433,6 +433,10 @@ impl Session {
         }
     }
 
+    pub(super) fn mode_of_pinhole(&self, id: PinholeId) -> Option<TransferMode> {
+        self.pinholes.iter().find(|pinhole| pinhole.id == id).map(|pinhole| pinhole.mode)
+    }
+
     pub(super) fn pinhole(&mut self, id: PinholeId) -> Option<&mut Pinhole> {
         self.pinholes.iter_mut().find(|pinhole| pinhole.id == id)
     }

@@ -1,6 +1,7 @@
 //! What the engine reports for the audit record.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ids::PinholeId;
@@ -26,6 +27,8 @@ pub struct Event {
     pub listen: Option<SocketAddr>,
     /// Where the data connection goes on to; in `pinhole.denied`: what was asked for.
     pub to: Option<SocketAddr>,
+    /// The rule that decided.
+    pub rule: Option<Arc<str>>,
     /// Why.
     pub reason: Option<Reason>,
     /// The transfer command with its path; control bytes are escaped.
@@ -50,6 +53,7 @@ impl Event {
             from: None,
             listen: None,
             to: None,
+            rule: None,
             reason: None,
             transfer: None,
             bytes_to_server: None,

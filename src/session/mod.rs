@@ -17,6 +17,7 @@ mod opening;
 mod output;
 mod queue;
 mod replies;
+mod rules;
 mod server;
 mod tls;
 mod waiting;
@@ -42,6 +43,7 @@ use data::{Pinhole, Setup};
 use login::Login;
 use opening::Opening;
 use queue::{Pending, Queue};
+use rules::Asker;
 use tls::Shield;
 use waiting::{Failed, Waiting};
 
@@ -72,6 +74,7 @@ pub struct Session {
     queue: Queue,
     login: Login,
     shield: Shield,
+    asker: Asker,
     blind: Option<Box<Blind>>,
     setup: Setup,
     opening: Option<Opening>,
@@ -133,6 +136,7 @@ impl Session {
             queue: Queue::default(),
             login: Login::Nobody,
             shield: Shield::default(),
+            asker: Asker::default(),
             blind: None,
             setup: Setup::None,
             opening: None,

@@ -44,6 +44,10 @@ pub(super) enum Pending {
         /// The server said goodbye, but a transfer still runs: its final reply comes yet.
         answered: bool,
     },
+    /// CWD or CDUP, with the directory that it leads to: rules ask for that.
+    Directory(Vec<u8>),
+    /// PWD: rules ask where the session is.
+    Whereabouts,
     /// AUTH that goes through to the server.
     Auth,
     /// PROT that goes through to the server; whether it asks for privacy.
@@ -123,6 +127,8 @@ impl Queue {
                     | Pending::Passive(_)
                     | Pending::Active(_)
                     | Pending::Auth
+                    | Pending::Directory(_)
+                    | Pending::Whereabouts
                     | Pending::Protection(_)
                     | Pending::Secure(_)
             )

@@ -46,6 +46,7 @@ pub(super) const TLS_FIRST: &str = "530 Log in over TLS; use AUTH TLS first.";
 pub(super) const PRIVACY_FIRST: &str = "521 Data has to be protected; use PROT P.";
 pub(super) const NO_TLS_TO_SERVER: &str = "421 The server cannot be reached over TLS.";
 
+pub(super) const CLOSED_BY_RULE: &str = "421 This is not allowed here.";
 pub(super) const NOT_FTP: &str = "421 This is an FTP service.";
 pub(super) const SERVER_NOT_FTP: &str = "421 The server does not speak FTP.";
 pub(super) const SERVER_GONE: &str = "421 The server closed the connection.";

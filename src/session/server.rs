@@ -106,6 +106,8 @@ impl Session {
                 }
                 self.send_once_arrived(now, pinhole, reply);
             }
+            Pending::Directory(directory) => self.directory_answered(directory, &reply),
+            Pending::Whereabouts => self.whereabouts_answered(&reply),
             Pending::Auth => self.auth_answered(now, reply),
             Pending::Protection(private) => self.protection_answered(private, &reply),
             Pending::Secure(step) => self.step_answered(now, step, &reply),

@@ -8,6 +8,7 @@ use super::queue::Pending;
 use super::{Event, EventKind, Output, Phase, Session, Tolerance, commands_of, replies, replies_of};
 use crate::ftp::{Command, Reply, Verb};
 use crate::pinhole::Protected;
+use crate::policy::rules;
 use crate::policy::{MinProtection, Tls, UpstreamTls};
 use crate::reason::Reason;
 use crate::time::Timestamp;
@@ -320,6 +321,15 @@ impl Session {
     /// Whether bytes pass that are encrypted from end to end.
     pub(super) fn passes_ciphertext(&self) -> bool {
         self.shield.unseen || (self.shield.private && self.passes_protection())
+    }
+
+    /// How far the client's leg is protected, as rules see it.
+    pub(super) fn protection(&self) -> rules::Tls {
+        match (self.shield.client, self.shield.private) {
+            (false, _) => rules::Tls::None,
+            (true, false) => rules::Tls::Control,
+            (true, true) => rules::Tls::Private,
+        }
     }
 
     /// Whether the client's leg is under TLS.

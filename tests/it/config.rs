@@ -77,6 +77,18 @@ services:
     clients: 10.1.0.0/16
     servers: [198.51.100.0/24, "2001:db8:2::/48"]
     outside_address: [203.0.113.1, "2001:db8::1"]
+networks: {office: [10.0.0.0/8, 192.0.2.1]}
+users: {guests: [anonymous, "ftp*"]}
+rules:
+  - name: all-of-it
+    when: {service: [warehouse, dark], client: ["@office", 203.0.113.0/24], user: ["@guests", "b?b"],
+           command: [STOR, SITE CHMOD], path: ["/a b/**", "*.exe"], path_case: exact, tls: control, mode: active}
+    then: close
+    reply: "421 Good \\ bye."
+  - {name: none-of-it, then: allow}
+tests:
+  - {service: dark, client: "2001:db8::7", user: bob, cwd: "/a: b", tls: private, mode: active, send: "STOR x", expect: close,
+     rule: all-of-it, reply: "421"}
 "#;
 
 pub(crate) fn parse(text: &str) -> Config {
@@ -281,14 +293,10 @@ services:
   a:
     listen: 192.0.2.1:21
     upstream: 10.0.0.5:21
-rules: []
-tests: []
 ";
     let expected = "\
 rules.yaml:3:17: gateway.admin_socket: /run/ftp-pinhole/admin.sock is not available in this version (allowed: none)
-rules.yaml:4:3: gateway.http: is not available in this version
-rules.yaml:9:1: rules: is not available in this version
-rules.yaml:10:1: tests: is not available in this version";
+rules.yaml:4:3: gateway.http: is not available in this version";
     assert_eq!(errors(text), expected);
 }
 

@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["config"],
     &["capture", "host", "netlink", "tls"],
     &["audit", "firewall", "live", "telemetry"],
-    &["proxy", "replay"],
+    &["proxy", "replay", "trial"],
     &["cli"],
 ];
 

@@ -28,6 +28,7 @@ mod properties;
 mod relay;
 mod replay;
 mod replay_cases;
+mod rules;
 mod streams;
 mod tape;
 mod tls;
