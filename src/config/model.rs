@@ -229,6 +229,8 @@ pub struct Tls {
     pub implicit_listen: Vec<SocketAddr>,
     /// The oldest version for clients.
     pub min_version: TlsVersion,
+    /// The newest version for clients, not older than that.
+    pub max_version: TlsVersion,
     /// Whether clients have to show a certificate.
     pub client_certificates: ClientCertificates,
     /// Who signs clients' certificates; there where they are looked at.
@@ -282,7 +284,7 @@ pub enum Pin {
 }
 
 /// Versions of TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
     /// RFC 5246.
     V1_2,

@@ -147,6 +147,7 @@ fn terminate(out: &mut Yaml, policy: &Terminate, settings: &model::Tls) {
         out.key("implicit_listen", list(&settings.implicit_listen));
     }
     out.key("min_version", quoted(word_for(TLS_VERSION, settings.min_version)));
+    out.key("max_version", quoted(word_for(TLS_VERSION, settings.max_version)));
     out.key("min_protection", word_for(MIN_PROTECTION, policy.min_protection));
     out.key("client_certificates", word_for(CLIENT_CERTIFICATES, settings.client_certificates));
     if let Some(file) = &settings.client_ca {

@@ -66,8 +66,7 @@ fn terminate<'a>(mut section: Section<'a>, placement: &Placement) -> TlsSection<
     if placement.intercept != Intercept::Listen {
         section.refuse_present("implicit_listen", "is for intercept: listen");
     }
-    let mut min_version = TlsVersion::V1_2;
-    section.set("min_version", &mut min_version, value::word(TLS_VERSION));
+    let (min_version, max_version) = versions(&mut section);
     section.set("min_protection", &mut terminate.min_protection, value::word(MIN_PROTECTION));
     let (client_certificates, client_ca) = client_certificates(&mut section);
     section.set("data_tls", &mut terminate.data, value::word(DATA_TLS));
@@ -80,8 +79,15 @@ fn terminate<'a>(mut section: Section<'a>, placement: &Placement) -> TlsSection<
     refuse_passthrough(&mut section, &terminate);
     section.finish();
     let implicit_listen = values(&implicit);
-    let settings =
-        Tls { certificates, implicit_listen, min_version, client_certificates, client_ca, upstream };
+    let settings = Tls {
+        certificates,
+        implicit_listen,
+        min_version,
+        max_version,
+        client_certificates,
+        client_ca,
+        upstream,
+    };
     TlsSection { policy: policy::Tls::Terminate(terminate), settings: Some(settings), implicit }
 }
 
@@ -99,6 +105,17 @@ fn refuse_passthrough(section: &mut Section, terminate: &Terminate) {
             "passthrough is for clients with TLS (allowed with min_protection: clear: relay)",
         );
     }
+}
+
+/// The oldest and the newest version for clients.
+fn versions(section: &mut Section) -> (TlsVersion, TlsVersion) {
+    let (mut oldest, mut newest) = (TlsVersion::V1_2, TlsVersion::V1_3);
+    section.set("min_version", &mut oldest, value::word(TLS_VERSION));
+    section.set("max_version", &mut newest, value::word(TLS_VERSION));
+    if oldest > newest {
+        section.refuse("max_version", "1.2 is older than min_version (allowed with min_version: 1.3: 1.3)");
+    }
+    (oldest, newest)
 }
 
 /// `certificates`, at least one.

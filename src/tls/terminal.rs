@@ -76,7 +76,7 @@ impl Loaded {
 fn accept_config(settings: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
     let certificates = Certificates::load(&settings.certificates)?;
     let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(versions_from(settings.min_version))
+        .with_protocol_versions(versions(settings.min_version, settings.max_version))
         .expect("the provider has both versions")
         .with_client_cert_verifier(client_verifier(settings)?)
         .with_cert_resolver(Arc::new(certificates));
@@ -100,7 +100,7 @@ fn client_verifier(settings: &Tls) -> Result<Arc<dyn ClientCertVerifier>, TlsErr
 
 fn dial_config(upstream: &UpstreamSettings) -> Result<Arc<ClientConfig>, TlsError> {
     let builder = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(versions_to(upstream.max_version))
+        .with_protocol_versions(versions(TlsVersion::V1_2, upstream.max_version))
         .expect("the provider has both versions")
         .dangerous()
         .with_custom_certificate_verifier(trust::verifier(&upstream.trust)?);
@@ -114,17 +114,11 @@ fn dial_config(upstream: &UpstreamSettings) -> Result<Arc<ClientConfig>, TlsErro
     Ok(Arc::new(config))
 }
 
-fn versions_from(least: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
-    match least {
-        TlsVersion::V1_2 => ANY_VERSION,
-        TlsVersion::V1_3 => V1_3_ALONE,
-    }
-}
-
-fn versions_to(most: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
-    match most {
-        TlsVersion::V1_2 => V1_2_ALONE,
-        TlsVersion::V1_3 => ANY_VERSION,
+fn versions(oldest: TlsVersion, newest: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    match (oldest, newest) {
+        (TlsVersion::V1_2, TlsVersion::V1_3) => ANY_VERSION,
+        (TlsVersion::V1_2, TlsVersion::V1_2) => V1_2_ALONE,
+        (TlsVersion::V1_3, _) => V1_3_ALONE,
     }
 }
 

@@ -54,7 +54,8 @@ services:
         - {chain: /etc/ssl/ftp.pem, key: /etc/ssl/ftp.key, names: [ftp.example.com, "*.example.net"]}
         - {chain: /etc/ssl/other.pem, key: /etc/ssl/other.key}
       implicit_listen: 203.0.113.11:990
-      min_version: "1.3"
+      min_version: "1.2"
+      max_version: "1.2"
       min_protection: control
       client_certificates: request
       client_ca: /etc/ssl/clients.pem
@@ -474,6 +475,7 @@ fn tls_keys_that_contradict_each_other_are_refused() {
             &format!("{base}, upstream_tls: explicit, upstream_verify: none"),
             "upstream_verify: none is not known",
         ),
+        (&format!("{base}, min_version: '1.3', max_version: '1.2'"), "max_version: 1.2 is older"),
         (&format!("{base}, data: passthrough"), "data: passthrough needs TLS to the server"),
         (
             &format!(
