@@ -1,5 +1,6 @@
 //! The `services:` section.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -52,7 +53,7 @@ fn read<'a>(name: &str, value: Value<'a>) -> Option<(Service, Addresses<'a>)> {
     let Placement { role, intercept, source } = placement;
     policy.intercepted = intercept != Intercept::Listen;
     policy.transparent = policy.intercepted || source == Source::Client;
-    refuse_blind_ports(&mut section, &policy);
+    refuse_blind_ports(&mut section, &policy, &addresses.listen);
     section.finish();
     let service = Service {
         name: name.into(),
@@ -95,11 +96,15 @@ fn policy(section: &mut Section) -> Policy {
 }
 
 /// A port of the static range is open to every address that has a session, one of `passive_ports` to none.
-fn refuse_blind_ports(section: &mut Section, policy: &Policy) {
+fn refuse_blind_ports(section: &mut Section, policy: &Policy, listen: &[Located<SocketAddr>]) {
     let Tls::Blind(blind) = &policy.tls else { return };
     if policy.intercepted {
         // Those are addresses of servers.
         return;
+    }
+    if let Some(own) = listen.iter().find(|own| blind.contains(own.value.port())) {
+        let problem = format!("{} is a port of tls.data_ports (allowed: none of those)", own.value);
+        own.here.refuse(&problem);
     }
     let shares = |port| policy.passive_ports.contains(port);
     if let Some(port) = (0..blind.count()).filter_map(|index| blind.nth(index)).find(|port| shares(*port)) {

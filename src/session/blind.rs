@@ -54,7 +54,8 @@ impl Session {
         if !known.iter().any(|name| command.argument().eq_ignore_ascii_case(name)) {
             return self.deny_command(command, Reason::NotSupported, replies::OTHER_AUTH);
         }
-        if self.client.has_unread() {
+        // With one direction encrypted there is TLS already, and a range that is open.
+        if self.client.has_unread() || self.blind.is_some() {
             return self.refuse_plaintext(now);
         }
         self.blind = Some(Box::new(Blind::Asked));
@@ -64,6 +65,19 @@ impl Session {
     /// Whether what the client sends belongs to a handshake that has not begun.
     pub(super) fn passes_auth(&self) -> bool {
         matches!(self.blind.as_deref(), Some(Blind::Asked | Blind::Opening(..)))
+    }
+
+    /// Whether what the client hears is encrypted by the server: a word in plain text would break its TLS.
+    pub(super) fn is_dark_to_client(&self) -> bool {
+        matches!(self.blind.as_deref(), Some(Blind::Dark(Dark { server: Some(_), .. })))
+    }
+
+    /// The range that is open.
+    pub(super) fn range(&self) -> Option<PinholeId> {
+        match self.blind.as_deref() {
+            Some(Blind::Dark(dark)) => Some(dark.range),
+            _ => None,
+        }
     }
 
     /// Whether the server's 234 waits for the range.

@@ -328,7 +328,8 @@ impl Session {
             duration: Some(closed.duration),
             ..pinhole.event(kind)
         });
-        if let Some(text) = closed.reason.and_then(replies::failure) {
+        let broken = pinhole.protected && !pinhole.arrived && pinhole.cut.is_none();
+        if let Some(text) = closed.reason.and_then(|reason| replies::failure(reason, broken)) {
             self.fail_transfer(id, text);
         }
         self.stop_waiting(now, id);

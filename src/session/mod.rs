@@ -262,9 +262,9 @@ impl Session {
         pinholes.chain(control).chain(self.waiting_deadline()).min()
     }
 
-    /// The pinholes that are pending or connected.
+    /// The pinholes that are pending or connected, and the range that is open.
     pub fn pinholes(&self) -> impl Iterator<Item = PinholeId> {
-        self.pinholes.iter().map(Pinhole::id)
+        self.pinholes.iter().map(Pinhole::id).chain(self.range())
     }
 
     /// The next thing to do. `None`: nothing, until the next `handle_*`.
@@ -385,7 +385,9 @@ impl Session {
         if let Some(waiting) = self.waiting.take() {
             self.send(&waiting.reply);
         }
-        if let Some(text) = farewell.filter(|_| !self.shakes_hands_with(Side::Client)) {
+        self.tell_failures();
+        let mute = self.shakes_hands_with(Side::Client) || self.is_dark_to_client();
+        if let Some(text) = farewell.filter(|_| !mute) {
             self.send_reply(text.as_bytes());
         }
         self.phase = Phase::Ended(reason);

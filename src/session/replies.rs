@@ -58,9 +58,11 @@ pub(super) const TOO_MANY_VIOLATIONS: &str = "421 Too many errors.";
 pub(super) const TOO_MANY_LOGINS: &str = "421 Too many failed logins.";
 pub(super) const DRAINING: &str = "421 The gateway is closing down.";
 
+pub(super) const DATA_BROKE: &str = "426 The protected data connection broke; bytes may be missing.";
+
 /// What the client hears instead of the server's final reply when its protected data connection ended
-/// because of `reason` (RFC 4217 section 10.2).
-pub(super) fn failure(reason: Reason) -> Option<&'static str> {
+/// because of `reason`; `broken`: before everything had gone out (RFC 4217 section 10.2).
+pub(super) fn failure(reason: Reason, broken: bool) -> Option<&'static str> {
     match reason {
         Reason::DataTls => Some("522 The TLS handshake of the data connection failed."),
         Reason::DataNotResumed => {
@@ -73,6 +75,7 @@ pub(super) fn failure(reason: Reason) -> Option<&'static str> {
         Reason::DataTruncated => {
             Some("426 The data connection ended without a TLS close; bytes may be missing.")
         }
-        _ => None,
+        // A reset or a bad record: a plain server may take what came of it for the whole file.
+        _ => broken.then_some(DATA_BROKE),
     }
 }

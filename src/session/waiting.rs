@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::{Session, Tolerance};
+use super::{Session, Tolerance, replies};
 use crate::ftp::Reply;
 use crate::ids::PinholeId;
 use crate::time::Timestamp;
@@ -46,14 +46,23 @@ impl Session {
         }
     }
 
-    /// The server's reply, or what became of the transfer on the gateway.
+    /// The server's reply, or what became of the transfer on the gateway. A server that knows of the failure
+    /// has its own words for one that came while bytes moved.
     fn send_final(&mut self, id: PinholeId, reply: &Reply) {
-        match self.failed.iter().position(|failed| failed.pinhole == id) {
-            Some(index) => {
-                let failed = self.failed.swap_remove(index);
+        let index = self.failed.iter().position(|failed| failed.pinhole == id);
+        let failed = index.map(|index| self.failed.swap_remove(index));
+        match failed.filter(|failed| reply.code.is_positive() || failed.text != replies::DATA_BROKE) {
+            Some(failed) => self.send_reply(failed.text.as_bytes()),
+            None => self.send(reply),
+        }
+    }
+
+    /// The session ends: transfers that failed on the gateway will have no other reply.
+    pub(super) fn tell_failures(&mut self) {
+        for failed in std::mem::take(&mut self.failed) {
+            if self.queue.has_transfer_of(failed.pinhole) {
                 self.send_reply(failed.text.as_bytes());
             }
-            None => self.send(reply),
         }
     }
 

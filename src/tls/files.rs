@@ -53,8 +53,12 @@ pub(super) fn authorities(file: &NamedFile) -> Result<Arc<RootCertStore>, TlsErr
 }
 
 fn read(file: &NamedFile) -> Result<Vec<u8>, TlsError> {
-    let size = fs::metadata(&file.path).map_err(|error| TlsError::new(file, error))?.len();
-    if size > MOST_BYTES {
+    let found = fs::metadata(&file.path).map_err(|error| TlsError::new(file, error))?;
+    if !found.is_file() {
+        // Reading a pipe or a device may never end.
+        return Err(TlsError::new(file, "is not a file"));
+    }
+    if found.len() > MOST_BYTES {
         return Err(TlsError::new(file, format_args!("is larger than {MOST_BYTES} bytes")));
     }
     fs::read(&file.path).map_err(|error| TlsError::new(file, error))

@@ -143,3 +143,23 @@ fn only_mechanisms_of_tls_pass() {
     let mut pair = greeted();
     pair.client("AUTH KERBEROS_V4").at_server("").at_client("504 AUTH TLS is what is known here.");
 }
+
+#[test]
+fn auth_while_one_direction_is_encrypted_ends_the_session_and_its_range() {
+    let mut pair = dark();
+    pair.client("AUTH TLS").at_server("").at_client("");
+    pair.did(
+        "violation plaintext-after-auth; hang-up; pinhole.revoked session-ended; range close; \
+         session.closed plaintext-after-auth; over",
+    );
+}
+
+#[test]
+fn nothing_is_said_in_plain_text_where_the_client_hears_tls() {
+    let mut pair = dark();
+    pair.server_closes()
+        .at_client("")
+        .did("hang-up; pinhole.revoked session-ended; range close; session.closed server-closed; over");
+    let mut pair = dark();
+    pair.stop().at_client("");
+}

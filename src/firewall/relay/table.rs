@@ -146,7 +146,7 @@ impl Table {
             return Ok(None);
         }
         // A range that lacks a port would lose a transfer now and then.
-        let socket = Arc::new(listener::bind(addr, transparent).map_err(|_| OpenError::Backend)?);
+        let socket = Arc::new(listener::bind(addr, transparent).map_err(|_| range_unusable(addr))?);
         self.listeners.insert(addr, Listening { socket: Arc::clone(&socket), pending: 1 });
         Ok(Some(socket))
     }
@@ -236,6 +236,11 @@ impl Table {
 fn no_free_port(expectation: &Expectation) -> OpenError {
     let permit = expectation.permit();
     OpenError::NoFreePort { dialler: permit.dialler(), listen: permit.listen() }
+}
+
+fn range_unusable(addr: SocketAddr) -> OpenError {
+    tracing::error!(listen = %addr, "a port of tls.data_ports cannot be had, so no encrypted session can");
+    OpenError::Backend
 }
 
 fn triple_addr(triple: &Triple) -> SocketAddr {

@@ -256,3 +256,34 @@ fn a_port_that_serves_again_is_protected_again() {
          p-2 protect client; p-2 to-client",
     );
 }
+
+#[test]
+fn d37_a_protected_transfer_that_broke_is_never_reported_complete() {
+    for reason in [Reason::DataReset, Reason::DataIdle, Reason::WrongDirection] {
+        let mut pair = private();
+        pair.client("PASV").server("227 (10,0,0,5,160,2)").connect(1).client("STOR f").server("150 go");
+        pair.forget();
+        pair.close_for(1, 7, 0, Some(reason)).server("226 done");
+        pair.at_client("426 The protected data connection broke; bytes may be missing.");
+    }
+    // A server that knows has its own words, and a break behind the last byte is none.
+    let mut pair = private();
+    pair.client("PASV").server("227 (10,0,0,5,160,2)").connect(1).client("STOR f").server("150 go");
+    pair.forget();
+    pair.close_for(1, 7, 0, Some(Reason::DataReset)).server("451 sorry").at_client("451 sorry");
+    let mut pair = private();
+    pair.client("PASV").server("227 (10,0,0,5,160,2)").connect(1).client("RETR f").server("150 go");
+    pair.data(1, DataEvent::Delivered { notified: true }).forget();
+    pair.close_for(1, 0, 7, Some(Reason::DataReset)).server("226 done").at_client("226 done");
+}
+
+#[test]
+fn a_failure_is_told_though_the_server_hangs_up() {
+    let mut pair = private();
+    pair.client("PASV").server("227 (10,0,0,5,160,2)").connect(1).client("STOR f").server("150 go");
+    pair.forget();
+    pair.close_for(1, 0, 0, Some(Reason::DataNotResumed)).server_closes().at_client(
+        "522 The data connection has to resume the TLS session of the control connection.\n\
+         421 The server closed the connection.",
+    );
+}

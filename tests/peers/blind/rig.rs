@@ -32,14 +32,13 @@ pub enum Program {
         active: bool,
     },
     Lftp,
-    LftpCcc,
 }
 
 impl Program {
     fn name(self) -> &'static str {
         match self {
             Self::Curl | Self::CurlCcc { .. } => "curl",
-            Self::Lftp | Self::LftpCcc => "lftp",
+            Self::Lftp => "lftp",
         }
     }
 }
@@ -105,8 +104,7 @@ impl Rig {
             Program::CurlCcc { active: true } => {
                 self.curl(&["--ftp-ssl-ccc", "--ftp-ssl-ccc-mode", "active"])
             }
-            Program::Lftp => self.lftp("no"),
-            Program::LftpCcc => self.lftp("yes"),
+            Program::Lftp => self.lftp(),
         }
     }
 
@@ -126,7 +124,7 @@ impl Rig {
         steps.len()
     }
 
-    fn lftp(&self, ccc: &str) -> usize {
+    fn lftp(&self) -> usize {
         let script = [
             "set net:timeout 10".to_owned(),
             "set net:max-retries 20".to_owned(),
@@ -135,7 +133,6 @@ impl Rig {
             "set ssl:verify-certificate no".to_owned(),
             "set ftp:ssl-force yes".to_owned(),
             "set ftp:ssl-protect-data yes".to_owned(),
-            format!("set ftp:ssl-use-ccc {ccc}"),
             "debug 5".to_owned(),
             format!("open -u {},{} ftp://{}", LOGIN.user, LOGIN.password, self.listen),
             "ls; get data.bin; put new.bin; bye".to_owned(),
