@@ -8,14 +8,12 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
-use super::test::told;
+use super::test::{told, word};
 use crate::config::{Config, Service};
 use crate::ftp::{Command, Verb, printable};
 use crate::policy::TransferMode;
-use crate::policy::rules::{
-    Action, CommandName, Facts, Rule, Tls, Unmet, absolute, path_argument, site_name,
-};
-use crate::trial::{self, Situation, Verdict};
+use crate::policy::rules::{Action, CommandName, Facts, Tls, Unmet, absolute, path_argument};
+use crate::trial::{self, Situation};
 
 /// The arguments of `explain`.
 #[derive(Debug, Args)]
@@ -77,7 +75,7 @@ pub(super) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     }
     text.push_str(&format!("result: {}\n", told(&outcome)));
     io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
-    Ok(if outcome.verdict == Verdict::Allow { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if outcome.verdict == Action::Allow { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 fn service<'a>(config: &'a Config, name: Option<&str>) -> anyhow::Result<&'a Service> {
@@ -119,9 +117,9 @@ fn path_through(service: &Service, situation: &Situation, command: &Command, tls
     };
     let directory = situation.cwd.as_deref().unwrap_or("/");
     let path = path_argument(command).map(|path| absolute(directory.as_bytes(), path));
-    let site = (command.verb == Verb::Site).then(|| site_name(command.argument())).flatten();
-    let mode = trial::mode_of(command.verb, situation.mode);
-    let name = CommandName { verb: command.name.clone(), site };
+    let used = command.verb.transfer().map(|_| situation.mode);
+    let mode = TransferMode::asked_for(command.verb).or(used);
+    let name = CommandName::of(command);
     let facts =
         Facts { client: situation.client, user: user.as_deref(), tls, name, path: path.as_deref(), mode };
     let mut text = String::new();
@@ -129,7 +127,7 @@ fn path_through(service: &Service, situation: &Situation, command: &Command, tls
         match rule.when.unmet(&facts) {
             Some(unmet) => text.push_str(&format!("rule {}: no, {}\n", rule.name, why(unmet, &facts))),
             None => {
-                text.push_str(&format!("rule {}: yes, {}\n", rule.name, does(rule)));
+                text.push_str(&format!("rule {}: yes, {}\n", rule.name, word(rule.then)));
                 return text;
             }
         }
@@ -152,13 +150,5 @@ fn why(unmet: Unmet, facts: &Facts) -> String {
         },
         Unmet::Tls => "the protection is another".to_owned(),
         Unmet::Mode => "the mode is another".to_owned(),
-    }
-}
-
-fn does(rule: &Rule) -> &'static str {
-    match rule.then {
-        Action::Allow => "allow",
-        Action::Deny => "deny",
-        Action::Close => "close",
     }
 }

@@ -1,17 +1,18 @@
 //! `test`: does a rules file decide as its own `tests:` say?
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::{fs, iter};
 
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
 
-use crate::config::{Config, Expect, RuleTest};
-use crate::trial::{self, Outcome, Situation, Verdict};
+use crate::config::{Config, RuleTest};
+use crate::policy::rules::Action;
+use crate::trial::{self, Outcome, Situation};
 
 /// The arguments of `test`.
 #[derive(Debug, Args)]
@@ -33,11 +34,7 @@ pub(super) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
         for test in &config.tests {
             let outcome = run(&config, test);
             let problem = problem(test, &outcome);
-            if problem.is_none() {
-                passed += 1
-            } else {
-                failed += 1
-            }
+            *if problem.is_none() { &mut passed } else { &mut failed } += 1;
             let text = match args.json {
                 true => json_line(test, &outcome, problem.as_deref()),
                 false => line(test, problem.as_deref()),
@@ -56,7 +53,7 @@ pub(super) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
 /// The file, or the rules files of the directory in the order of their names.
 fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if !path.is_dir() {
-        return Ok(iter::once(path.to_owned()).collect());
+        return Ok(vec![path.to_owned()]);
     }
     let entries = fs::read_dir(path).with_context(|| format!("{}: cannot be read", path.display()))?;
     let mut files: Vec<_> = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
@@ -83,26 +80,26 @@ fn run(config: &Config, test: &RuleTest) -> Outcome {
 
 /// What is not as expected.
 fn problem(test: &RuleTest, outcome: &Outcome) -> Option<String> {
-    let expected = match test.expect {
-        Expect::Allow => Verdict::Allow,
-        Expect::Deny => Verdict::Deny,
-        Expect::Close => Verdict::Close,
-    };
     let other_rule = test.rule.is_some() && test.rule != outcome.rule;
     let other_reply = test
         .reply
         .as_ref()
         .is_some_and(|reply| !outcome.reply.as_ref().is_some_and(|got| got.starts_with(reply.as_str())));
-    (expected != outcome.verdict || other_rule || other_reply).then(|| told(outcome))
+    (test.expect != outcome.verdict || other_rule || other_reply).then(|| told(outcome))
+}
+
+/// As rules files write it.
+pub(super) fn word(action: Action) -> &'static str {
+    match action {
+        Action::Allow => "allow",
+        Action::Deny => "deny",
+        Action::Close => "close",
+    }
 }
 
 /// An outcome in one line.
 pub(super) fn told(outcome: &Outcome) -> String {
-    let mut text = match outcome.verdict {
-        Verdict::Allow => "allow".to_owned(),
-        Verdict::Deny => "deny".to_owned(),
-        Verdict::Close => "close".to_owned(),
-    };
+    let mut text = word(outcome.verdict).to_owned();
     let mut add = |name: &str, value: Option<String>| {
         value.into_iter().for_each(|value| write!(text, ", {name}{value}").expect("a string takes any text"));
     };
@@ -130,7 +127,7 @@ fn json_line(test: &RuleTest, outcome: &Outcome, problem: Option<&str>) -> Strin
         "send": test.send,
         "passed": problem.is_none(),
         "got": told(outcome),
-        "place": test.place,
+        "place": test.place.to_string(),
     });
     format!("{line}\n")
 }

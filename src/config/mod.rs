@@ -31,7 +31,7 @@ pub use model::{
     OnStop, Role, Service, Source,
 };
 pub use rules::ServiceRule;
-pub use tests::{Expect, RuleTest};
+pub use tests::RuleTest;
 
 use reader::{Report, Section};
 

@@ -1,5 +1,6 @@
 //! The configuration as meant: every default filled in, every value checked.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -204,20 +205,30 @@ pub enum Source {
     Client,
 }
 
-/// A file that the rules file names.
+/// A place in a rules file: the file, the line and the column, and the key. What stands there does not depend on it,
+/// so that one place equals another.
 #[derive(Debug, Clone, Eq)]
+pub struct Where(pub String);
+
+impl PartialEq for Where {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl fmt::Display for Where {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A file that the rules file names.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedFile {
     /// The file.
     pub path: PathBuf,
-    /// Where it is named: the rules file, the line and the column, and the key.
-    pub place: String,
-}
-
-/// The same file is the same, wherever it is named.
-impl PartialEq for NamedFile {
-    fn eq(&self, other: &Self) -> bool {
-        self.path == other.path
-    }
+    /// Where it is named.
+    pub place: Where,
 }
 
 /// What `tls: {mode: terminate}` needs besides the [`Policy`].

@@ -14,9 +14,8 @@ use super::tests::RuleTest;
 use super::value::duration_text;
 use super::words::{
     ACTION, ACTIVE, ACTIVE_SOURCE_PORT, CLIENT_CERTIFICATES, DATA, DATA_DIRECTION, DATA_PATH, DATA_TLS,
-    EXPECT, INTEGRATION, INTERCEPT, LOG_FORMAT, LOG_LEVEL, MIN_PROTECTION, MODE, ON_STOP, PATH_CASE, PRESET,
-    ROLE, RULE_TLS, SERVER_ADDRESS, SOURCE, TLS_VERSION, TOLERATE, UPSTREAM_TLS, UPSTREAM_VERIFY, YES_NO,
-    word_for,
+    INTEGRATION, INTERCEPT, LOG_FORMAT, LOG_LEVEL, MIN_PROTECTION, MODE, ON_STOP, PATH_CASE, PRESET, ROLE,
+    RULE_TLS, SERVER_ADDRESS, SOURCE, TLS_VERSION, TOLERATE, UPSTREAM_TLS, UPSTREAM_VERIFY, YES_NO, word_for,
 };
 use crate::policy::rules::{Pattern, When};
 use crate::policy::{Limits, Policy, Terminate, Timeouts, Tls, Tolerances};
@@ -58,7 +57,7 @@ fn test(out: &mut Yaml, test: &RuleTest) {
     key("tls", test.tls.map(|tls| word_for(RULE_TLS, tls).to_owned()));
     key("mode", Some(word_for(MODE, test.mode).to_owned()));
     key("send", Some(scalar(&test.send)));
-    key("expect", Some(word_for(EXPECT, test.expect).to_owned()));
+    key("expect", Some(word_for(ACTION, test.expect).to_owned()));
     key("rule", test.rule.as_deref().map(scalar));
     key("reply", test.reply.as_deref().map(scalar));
     out.line(format_args!("- {{{}}}", keys.join(", ")));

@@ -30,7 +30,7 @@ pub struct ServiceRule {
 pub(super) fn read_lists(top: &mut Section) -> Lists {
     Lists {
         networks: named(top, "networks", |value| items(value, &value::network())),
-        users: named(top, "users", |value| items(value, &user())),
+        users: named(top, "users", |value| items(value, &value::user_pattern())),
     }
 }
 
@@ -89,7 +89,7 @@ fn rule(section: &mut Section, name: &Arc<str>, lists: &Lists, services: &[&str]
             .list("service", &value::one_of(services, "is no service of this file"))
             .map(|names| values(&names));
         when.clients = listed(&mut conditions, "client", &lists.networks, &value::network());
-        when.users = listed(&mut conditions, "user", &lists.users, &user());
+        when.users = listed(&mut conditions, "user", &lists.users, &value::user_pattern());
         when.commands = conditions.list("command", &value::command_name()).map(|names| values(&names));
         when.paths = paths(&mut conditions);
         when.tls = word(&mut conditions, "tls", RULE_TLS);
@@ -145,10 +145,6 @@ fn word<T: Copy + PartialEq + 'static>(
     words: Words<T>,
 ) -> Option<T> {
     section.value(key)?.read(&value::word(words))
-}
-
-fn user() -> Kind<Pattern> {
-    value::user_pattern()
 }
 
 /// The rules that are for `service`, compiled.

@@ -3,16 +3,18 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::model::Where;
 use super::reader::{Section, Value};
 use super::value;
-use super::words::{EXPECT, MODE, RULE_TLS};
+use super::words::{ACTION, MODE, RULE_TLS};
+use crate::policy::rules::Action;
 use crate::policy::{TransferMode, rules};
 
 /// One command, and what is expected of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RuleTest {
-    /// The rules file, the line and the column, and the key.
-    pub place: String,
+    /// Where it stands.
+    pub place: Where,
     /// The service.
     pub service: String,
     /// The client's address.
@@ -28,32 +30,11 @@ pub struct RuleTest {
     /// The command.
     pub send: String,
     /// What becomes of it.
-    pub expect: Expect,
+    pub expect: Action,
     /// The rule that decides; `None`: any, or none.
     pub rule: Option<Arc<str>>,
     /// How the reply begins; `None`: in any way.
     pub reply: Option<String>,
-}
-
-/// What becomes of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expect {
-    /// It passes.
-    Allow,
-    /// The gateway refuses it.
-    Deny,
-    /// The session ends.
-    Close,
-}
-
-/// The same test is the same, wherever it stands.
-impl PartialEq for RuleTest {
-    fn eq(&self, other: &Self) -> bool {
-        let key = |test: &Self| (test.service.clone(), test.client, test.user.clone(), test.send.clone());
-        let expected = |test: &Self| (test.expect, test.rule.clone(), test.reply.clone());
-        let situation = |test: &Self| (test.cwd.clone(), test.tls, test.mode);
-        key(self) == key(other) && expected(self) == expected(other) && situation(self) == situation(other)
-    }
 }
 
 /// Reads `tests`; they may name these services and rules.
@@ -63,7 +44,7 @@ pub(super) fn read(top: &mut Section, services: &[&str], rules: &[Arc<str>]) -> 
 }
 
 fn test(item: Value, services: &[&str], rules: &[Arc<str>]) -> Option<RuleTest> {
-    let place = item.here().to_string();
+    let place = Where(item.here().to_string());
     let mut section = item.section()?;
     let service = match services {
         [only] if section.value("service").is_none() => Some((*only).to_owned()),
@@ -81,7 +62,7 @@ fn test(item: Value, services: &[&str], rules: &[Arc<str>]) -> Option<RuleTest> 
         None => section.missing("send", value::text().allowed()),
         Some(line) => send = line.read(&value::text()).flatten(),
     }
-    let expect = section.require("expect", value::word(EXPECT));
+    let expect = section.require("expect", value::word(ACTION));
     let names: Vec<&str> = rules.iter().map(|name| &**name).collect();
     let rule =
         section.value("rule").and_then(|rule| rule.read(&value::one_of(&names, "is no rule of this file")));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::model::{
     CertificateFiles, ClientCertificates, Intercept, NamedFile, Pin, Role, Tls, TlsVersion, Trust,
-    UpstreamSettings,
+    UpstreamSettings, Where,
 };
 use super::placement::Placement;
 use super::reader::{Located, Section, Value, values};
@@ -184,7 +184,7 @@ fn trust(section: &mut Section) -> Option<Trust> {
     let pins = section.list("upstream_pin", &value::pin()).map(|pins| {
         let pin = |pin: Located<Result<[u8; 32], PathBuf>>| match pin.value {
             Ok(fingerprint) => Pin::Fingerprint(fingerprint),
-            Err(path) => Pin::File(NamedFile { path, place: pin.here.to_string() }),
+            Err(path) => Pin::File(NamedFile { path, place: Where(pin.here.to_string()) }),
         };
         Trust::Pins(pins.into_iter().map(pin).collect())
     });
@@ -220,7 +220,7 @@ fn file(section: &mut Section, key: &'static str) -> Option<NamedFile> {
 
 fn named_file(value: &Value) -> Option<NamedFile> {
     let path = value.read(&value::file_path())?;
-    Some(NamedFile { path, place: value.here().to_string() })
+    Some(NamedFile { path, place: Where(value.here().to_string()) })
 }
 
 /// Each listens while a session of its address is encrypted.

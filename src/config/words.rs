@@ -3,7 +3,6 @@
 use super::model::{
     ClientCertificates, Integration, Intercept, LogFormat, LogLevel, OnStop, Role, Source, TlsVersion,
 };
-use super::tests::Expect;
 use crate::policy::rules::{self, Action};
 use crate::policy::{
     DataPath, DataTls, MinProtection, Preset, ServerAddress, Tolerances, TransferMode, UpstreamTls,
@@ -58,13 +57,9 @@ pub(super) const SERVER_ADDRESS: Words<ServerAddress> =
 pub(super) const PRESET: Words<Preset> =
     &[("anonymous-ro", Preset::AnonymousRo), ("ro", Preset::Ro), ("rw", Preset::Rw), ("any", Preset::Any)];
 
-/// `rules.then`.
+/// `rules.then` and `tests.expect`.
 pub(super) const ACTION: Words<Action> =
     &[("allow", Action::Allow), ("deny", Action::Deny), ("close", Action::Close)];
-
-/// `tests.expect`.
-pub(super) const EXPECT: Words<Expect> =
-    &[("allow", Expect::Allow), ("deny", Expect::Deny), ("close", Expect::Close)];
 
 /// `rules.when.mode`.
 pub(super) const MODE: Words<TransferMode> =

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Policy, ServerAddress, Tls};
 use crate::addr::{AdvertisedAddr, Legs, PortSet};
+use crate::ftp::Verb;
 use crate::reason::Reason;
 
 /// Who dials the data connection, seen from the client's leg.
@@ -16,6 +17,15 @@ pub enum TransferMode {
 }
 
 impl TransferMode {
+    /// The mode that a set-up command asks for; `None`: `verb` is none.
+    pub const fn asked_for(verb: Verb) -> Option<Self> {
+        match verb {
+            Verb::Pasv | Verb::Epsv | Verb::Lpsv => Some(TransferMode::Passive),
+            Verb::Port | Verb::Eprt | Verb::Lprt => Some(TransferMode::Active),
+            _ => None,
+        }
+    }
+
     /// As it stands in audit records and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {

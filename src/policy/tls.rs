@@ -70,6 +70,16 @@ impl Tls {
         }
     }
 
+    /// The same with a plain server: what is left where no server's leg is played.
+    pub fn without_upstream(&self) -> Self {
+        match self {
+            Tls::Terminate(terminate) => {
+                Tls::Terminate(Terminate { upstream: UpstreamTls::None, ..*terminate })
+            }
+            other => other.clone(),
+        }
+    }
+
     /// What clients have to protect.
     pub fn min_protection(&self) -> MinProtection {
         self.terminate().map_or(MinProtection::Clear, |terminate| terminate.min_protection)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::addr::{CONTROL_PORT, Legs};
 use crate::config::{Config, Role, Service};
-use crate::policy::{Policy, Terminate, Tls, UpstreamTls};
+use crate::policy::Policy;
 use crate::reason::Reason;
 
 /// The rules file, or its defaults.
@@ -66,8 +66,7 @@ impl Rules {
 
 /// A capture shows a server as its client spoke to it: nobody asked it for TLS on a leg of the gateway's own.
 fn as_captured(service: Service) -> Service {
-    let Tls::Terminate(terminate) = service.policy.tls else { return service };
-    let tls = Tls::Terminate(Terminate { upstream: UpstreamTls::None, ..terminate });
+    let tls = service.policy.tls.without_upstream();
     Service { policy: Arc::new(Policy { tls, ..Policy::clone(&service.policy) }), ..service }
 }
 

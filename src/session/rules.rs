@@ -6,7 +6,7 @@ use super::data::Setup;
 use super::{Event, EventKind, Session, replies};
 use crate::ftp::{Command, Reply, Verb, printable};
 use crate::policy::rules::{
-    Action, CommandName, Facts, Rule, Rules, Standing, absolute, path_argument, quoted, site_name,
+    Action, CommandName, Facts, Rule, Rules, Standing, absolute, path_argument, quoted,
 };
 use crate::policy::{Denial, TransferMode};
 use crate::reason::Reason;
@@ -69,23 +69,19 @@ impl Session {
         let (_, standing) = self.asker.standing.as_ref()?;
         let path = path_argument(command).map(|path| absolute(&self.asker.directory, path));
         let (tls, mode) = (self.protection(), self.mode_of(command.verb));
-        let name = command_name(command);
+        let name = CommandName::of(command);
         let facts = Facts { client, user: user.as_deref(), tls, name, path: path.as_deref(), mode };
         rules.decide(standing, &facts)
     }
 
     /// The mode of the data connection that a command asks for or uses.
     fn mode_of(&self, verb: Verb) -> Option<TransferMode> {
-        match verb {
-            Verb::Pasv | Verb::Epsv | Verb::Lpsv => Some(TransferMode::Passive),
-            Verb::Port | Verb::Eprt | Verb::Lprt => Some(TransferMode::Active),
-            verb if verb.transfer().is_some() => match self.setup {
-                Setup::Ready(id) => self.mode_of_pinhole(id),
-                Setup::Used(_) => Some(TransferMode::Active),
-                Setup::None => None,
-            },
-            _ => None,
-        }
+        let used = || match self.setup {
+            Setup::Ready(id) => self.mode_of_pinhole(id),
+            Setup::Used(_) => Some(TransferMode::Active),
+            Setup::None => None,
+        };
+        TransferMode::asked_for(verb).or_else(|| verb.transfer().and_then(|_| used()))
     }
 
     /// Answers a command that does not pass, or ends the session.
@@ -133,11 +129,6 @@ impl Session {
     pub(super) fn forget_directory(&mut self) {
         self.asker.directory = Vec::new();
     }
-}
-
-fn command_name(command: &Command) -> CommandName {
-    let site = (command.verb == Verb::Site).then(|| site_name(command.argument())).flatten();
-    CommandName { verb: command.name.clone(), site }
 }
 
 fn refusal(rule: &Rule, command: &Command) -> Refusal {

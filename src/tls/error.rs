@@ -15,6 +15,6 @@ pub struct TlsError {
 
 impl TlsError {
     pub(super) fn new(file: &NamedFile, problem: impl Display) -> Self {
-        Self { place: file.place.clone(), problem: format!("{}: {problem}", file.path.display()) }
+        Self { place: file.place.to_string(), problem: format!("{}: {problem}", file.path.display()) }
     }
 }

@@ -11,7 +11,8 @@ use crate::addr::{CONTROL_PORT, Family, Legs};
 use crate::ftp::{Command, Verb};
 use crate::ids::PinholeId;
 use crate::pinhole::{Expectation, OpenError, Opened};
-use crate::policy::{MinProtection, Policy, Terminate, Tls, TransferMode, UpstreamTls, rules};
+use crate::policy::rules::{self, Action};
+use crate::policy::{MinProtection, Policy, TransferMode};
 use crate::reason::Reason;
 use crate::session::{Event, EventKind, Output, Session};
 use crate::time::Timestamp;
@@ -34,11 +35,11 @@ pub struct Situation {
 /// What became of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// The verdict.
-    pub verdict: Verdict,
+    /// Whether it passes, is refused, or ends the session.
+    pub verdict: Action,
     /// What the client is told in the server's place.
     pub reply: Option<String>,
-    /// The rule that decided against it.
+    /// The rule that decided; `None`: the preset or the gateway itself.
     pub rule: Option<Arc<str>>,
     /// Why, as records say it.
     pub reason: Option<Reason>,
@@ -46,23 +47,12 @@ pub struct Outcome {
     pub at: Option<String>,
 }
 
-/// What becomes of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It passes, or the gateway does what it asks for.
-    Allow,
-    /// The gateway refuses it.
-    Deny,
-    /// The session ends.
-    Close,
-}
-
 /// What becomes of `command` with `policy`.
 pub fn put(policy: &Policy, situation: &Situation, command: &str) -> Outcome {
     let mut trial = Trial::begin(policy, situation);
     for before in trial.lead_up(situation, command) {
         let outcome = trial.send(&before);
-        if outcome.verdict != Verdict::Allow {
+        if outcome.verdict != Action::Allow {
             return Outcome { at: Some(before), ..outcome };
         }
     }
@@ -79,15 +69,6 @@ pub fn protection(policy: &Policy, situation: &Situation) -> rules::Tls {
     situation.tls.unwrap_or(asked)
 }
 
-/// The mode that a rule sees with a command of this verb, where transfers are set up in `mode`.
-pub fn mode_of(verb: Verb, mode: TransferMode) -> Option<TransferMode> {
-    match verb {
-        Verb::Pasv | Verb::Epsv | Verb::Lpsv => Some(TransferMode::Passive),
-        Verb::Port | Verb::Eprt | Verb::Lprt => Some(TransferMode::Active),
-        verb => verb.transfer().map(|_| mode),
-    }
-}
-
 struct Trial {
     engine: Session,
     /// What the gateway said to the client, and what it recorded, since the last command.
@@ -101,13 +82,7 @@ struct Trial {
 
 impl Trial {
     fn begin(policy: &Policy, situation: &Situation) -> Self {
-        // The server's own leg is nobody's business here.
-        let tls = match policy.tls {
-            Tls::Terminate(terminate) => {
-                Tls::Terminate(Terminate { upstream: UpstreamTls::None, ..terminate })
-            }
-            ref other => other.clone(),
-        };
+        let tls = policy.tls.without_upstream();
         let policy = Arc::new(Policy { tls, ..policy.clone() });
         let legs = legs(situation.client);
         let engine = Session::new(Arc::clone(&policy), legs, Timestamp::default());
@@ -163,12 +138,12 @@ impl Trial {
         self.perform();
         let refused = self.events.iter().find(|event| is_refusal(event.kind));
         let verdict = match (self.ended, refused) {
-            (true, _) => Verdict::Close,
-            (false, Some(_)) => Verdict::Deny,
-            (false, None) => Verdict::Allow,
+            (true, _) => Action::Close,
+            (false, Some(_)) => Action::Deny,
+            (false, None) => Action::Allow,
         };
         let said = String::from_utf8_lossy(&self.said);
-        let reply = said.lines().last().filter(|_| verdict != Verdict::Allow).map(str::to_owned);
+        let reply = said.lines().last().filter(|_| verdict != Action::Allow).map(str::to_owned);
         let deciding = refused.or(self.events.iter().find(|event| event.reason.is_some()));
         let (rule, reason) = (self.engine.decided_by().cloned(), deciding.and_then(|event| event.reason));
         Outcome { verdict, reply, rule, reason, at: None }

@@ -7,9 +7,9 @@ use std::process::Command as Program;
 use std::sync::Arc;
 
 use ftp_pinhole::config::Config;
-use ftp_pinhole::policy::rules::{CommandName, Facts, Rules, Tls};
+use ftp_pinhole::policy::rules::{Action, CommandName, Facts, Rules, Tls};
 use ftp_pinhole::policy::{Policy, TransferMode};
-use ftp_pinhole::trial::{self, Outcome, Situation, Verdict};
+use ftp_pinhole::trial::{self, Outcome, Situation};
 use proptest::prelude::*;
 
 use crate::pair::Pair;
@@ -59,7 +59,7 @@ const GUESTS: &str = "  - {name: admins, when: {user: [root, 'adm-*'], client: 1
 #[test]
 fn the_first_rule_that_matches_decides_and_then_the_preset() {
     let guest = put(GUESTS, &of("FTP"), "STOR x");
-    assert_eq!((guest.verdict, guest.rule.as_deref()), (Verdict::Deny, Some("guests")));
+    assert_eq!((guest.verdict, guest.rule.as_deref()), (Action::Deny, Some("guests")));
     assert_eq!(guest.reply.as_deref(), Some("550 No uploads."));
     assert_eq!(verdict(GUESTS, "STOR x"), "Allow -");
     assert_eq!(verdict(GUESTS, "SITE CHMOD 644 x"), "Deny chmod");
@@ -68,15 +68,15 @@ fn the_first_rule_that_matches_decides_and_then_the_preset() {
     assert_eq!(verdict(GUESTS, "XYZZY"), "Deny -");
     assert_eq!(verdict(GUESTS, "PORT 198,51,100,7,200,1"), "Deny no-active");
     let inside = Situation { client: "10.1.2.3".parse().unwrap(), ..of("adm-bob") };
-    assert_eq!(put(GUESTS, &inside, "SITE CHMOD 644 x").verdict, Verdict::Allow);
+    assert_eq!(put(GUESTS, &inside, "SITE CHMOD 644 x").verdict, Action::Allow);
 }
 
 #[test]
 fn what_the_gateway_itself_refuses_no_rule_allows() {
     let all = "  - {name: all, then: allow}\n";
-    assert_eq!(put(all, &of("alice"), "PORT 192,0,2,66,200,1").verdict, Verdict::Deny);
+    assert_eq!(put(all, &of("alice"), "PORT 192,0,2,66,200,1").verdict, Action::Deny);
     let nobody = Situation { user: None, ..of("") };
-    assert_eq!(put(all, &nobody, "PASV").verdict, Verdict::Deny);
+    assert_eq!(put(all, &nobody, "PASV").verdict, Action::Deny);
 }
 
 const PRIVATE: &str = "  - {name: exe, when: {path: '*.exe'}, then: deny}
@@ -128,8 +128,8 @@ fn a_rule_by_protection_sees_what_the_client_has() {
     let config = Config::parse("rules.yaml", &text).unwrap();
     let sent =
         |tls| trial::put(&config.services[0].policy, &Situation { tls: Some(tls), ..of("a") }, "STOR x");
-    assert_eq!(sent(Tls::None).verdict, Verdict::Deny);
-    assert_eq!(sent(Tls::Private).verdict, Verdict::Allow);
+    assert_eq!(sent(Tls::None).verdict, Action::Deny);
+    assert_eq!(sent(Tls::Private).verdict, Action::Allow);
 }
 
 #[test]

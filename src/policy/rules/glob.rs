@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use globset::{Candidate, Glob, GlobBuilder, GlobMatcher};
+use globset::{Candidate, Glob, GlobBuilder};
 
-/// A pattern, as written and as compiled.
+/// A pattern. Those of a file are compiled together.
 #[derive(Clone)]
 pub struct Pattern {
     text: String,
     exact: bool,
-    matcher: GlobMatcher,
+    glob: Glob,
 }
 
 impl fmt::Debug for Pattern {
@@ -40,8 +40,7 @@ impl Pattern {
     }
 
     fn new(text: &str, exact: bool, glob: Result<Glob, globset::Error>) -> Option<Self> {
-        let matcher = glob.ok()?.compile_matcher();
-        Some(Self { text: text.to_owned(), exact, matcher })
+        Some(Self { text: text.to_owned(), exact, glob: glob.ok()? })
     }
 
     /// Whether case counts.
@@ -55,12 +54,12 @@ impl Pattern {
     }
 
     pub(super) fn glob(&self) -> &Glob {
-        self.matcher.glob()
+        &self.glob
     }
 
-    /// Whether it stands for `name`.
+    /// Whether it stands for `name`; for explanations, as it is compiled anew each time.
     pub fn matches(&self, name: &[u8]) -> bool {
-        self.matcher.is_match_candidate(&Candidate::from_bytes(name))
+        self.glob.compile_matcher().is_match_candidate(&Candidate::from_bytes(name))
     }
 }
 

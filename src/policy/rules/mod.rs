@@ -9,7 +9,7 @@ mod glob;
 mod path;
 mod rule;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ use globset::{Candidate, GlobSet, GlobSetBuilder};
 
 use bits::Bits;
 pub use glob::Pattern;
-pub use path::{absolute, path_argument, quoted, site_name};
+pub use path::{absolute, path_argument, quoted};
 pub use rule::{Action, CommandName, Rule, Unmet, When};
 
 use super::TransferMode;
@@ -89,14 +89,14 @@ struct Patterns {
 }
 
 impl Rules {
-    /// The rules in their order. At most 10,000 are worth it; memory is rules times commands.
+    /// The rules in their order. It takes a bit for each rule and command.
     pub fn new(rules: Vec<Rule>) -> Self {
         let count = rules.len();
-        let named = rules.iter().flat_map(|rule| rule.when.commands.iter().flatten());
+        let named: HashSet<_> = rules.iter().flat_map(|rule| rule.when.commands.iter().flatten()).collect();
         let holds = |name: &CommandName| {
             Bits::of(count, |index| rules.get(index).is_some_and(|rule| rule.when.holds_command(name)))
         };
-        let commands = named.map(|name| (name.clone(), holds(name))).collect();
+        let commands = named.into_iter().map(|name| (name.clone(), holds(name))).collect();
         let any_command =
             Bits::of(count, |index| rules.get(index).is_some_and(|rule| rule.when.commands.is_none()));
         let users = Patterns::new(&rules, |when| when.users.as_deref());

@@ -48,7 +48,7 @@ pub fn path_argument(command: &Command) -> Option<&[u8]> {
 }
 
 /// The sub-command of SITE, in upper case.
-pub fn site_name(argument: &[u8]) -> Option<String> {
+pub(super) fn site_name(argument: &[u8]) -> Option<String> {
     let word = argument.split(|byte| *byte == b' ').next().filter(|word| !word.is_empty())?;
     std::str::from_utf8(word).ok().map(str::to_ascii_uppercase)
 }

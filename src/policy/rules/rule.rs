@@ -7,7 +7,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::glob::Pattern;
+use super::path::site_name;
 use super::{Facts, Tls};
+use crate::ftp::{Command, Verb};
 use crate::policy::TransferMode;
 
 /// One rule of the rules file.
@@ -41,7 +43,7 @@ pub struct When {
     pub mode: Option<TransferMode>,
 }
 
-/// What a rule decides.
+/// What a rule decides, and what becomes of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// The command passes, whatever the preset says.
@@ -130,6 +132,12 @@ impl When {
 }
 
 impl CommandName {
+    /// The name of `command`.
+    pub fn of(command: &Command) -> Self {
+        let site = (command.verb == Verb::Site).then(|| site_name(command.argument())).flatten();
+        Self { verb: command.name.clone(), site }
+    }
+
     /// Whether `name` is this command, or a sub-command of it.
     fn covers(&self, name: &Self) -> bool {
         self.verb == name.verb && (self.site.is_none() || self.site == name.site)
